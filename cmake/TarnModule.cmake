@@ -1,5 +1,11 @@
 # How a folder becomes a library, a program or a test. Sources are found by name, so adding a file needs no edit here.
 
+# What scripts build without the rest: all programs, the tests of one label, all fuzzers.
+add_custom_target(programs)
+add_custom_target(fast_tests)
+add_custom_target(slow_tests)
+add_custom_target(fuzzers)
+
 # tarn_add_modules(ROOT...): adds each root, or its direct children, that holds a CMakeLists.txt.
 function(tarn_add_modules)
   foreach(root IN LISTS ARGN)
@@ -46,6 +52,7 @@ function(tarn_program name)
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
   tarn_warnings(${name})
+  add_dependencies(programs ${name})
 endfunction()
 
 # tarn_unit_tests(NAME DEPS targets): the folder's *_test.cc become the ctest NAME with the label fast,
@@ -65,9 +72,21 @@ function(tarn_unit_tests name)
       target_link_libraries(test_${test} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
       target_compile_definitions(test_${test} PRIVATE TARN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TARN_BINARY_DIR="${CMAKE_BINARY_DIR}")
       tarn_warnings(test_${test})
+      add_dependencies(${speed}_tests test_${test})
       add_test(NAME ${test} COMMAND test_${test})
       set_tests_properties(${test} PROPERTIES LABELS ${speed} TIMEOUT 600
         ENVIRONMENT "${TARN_SANITIZER_ENVIRONMENT}")
     endif()
   endforeach()
+endfunction()
+
+# tarn_fuzzer(NAME DEPS targets): libFuzzer program bin/fuzz_NAME from fuzz_NAME.cc; its seeds are in corpus/NAME.
+function(tarn_fuzzer name)
+  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  add_executable(fuzz_${name} fuzz_${name}.cc)
+  target_link_libraries(fuzz_${name} PRIVATE ${arg_DEPS})
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  tarn_warnings(fuzz_${name})
+  add_dependencies(fuzzers fuzz_${name})
 endfunction()

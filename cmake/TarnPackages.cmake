@@ -20,3 +20,17 @@ endif()
 if(TARN_BENCHMARKS)
   find_package(benchmark CONFIG REQUIRED)
 endif()
+
+# Never a Python that happens to be first in PATH: Debian's, or the venv of scripts/deps, which has nanobind.
+if(NOT Python_EXECUTABLE)
+  set(Python_EXECUTABLE /usr/bin/python3)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/build/venv/bin/python)
+    set(Python_EXECUTABLE ${CMAKE_SOURCE_DIR}/build/venv/bin/python)
+  endif()
+endif()
+if(TARN_PYTHON)
+  find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+  execute_process(COMMAND ${Python_EXECUTABLE} -m nanobind --cmake_dir
+    OUTPUT_VARIABLE nanobind_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  find_package(nanobind CONFIG REQUIRED)
+endif()
