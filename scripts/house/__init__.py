@@ -1,0 +1,1 @@
+"""The house check: what scripts/tidy enforces and counts. Standard library only."""
