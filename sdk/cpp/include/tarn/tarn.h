@@ -1,0 +1,426 @@
+#pragma once
+
+// Tarn: put the KV cache of a conversation away, get it back on any GPU. This is the only header of
+// the C++ SDK and needs nothing but the standard library. Sizes are bytes, times are milliseconds
+// unless a name says otherwise.
+//
+// Thread safety: Client, Space and Session may be used by many threads at once; a Transfer, a
+// Buffer or a Worker by one. Copies of Client, Space and Session are cheap handles to the same
+// thing. Nothing here throws. No call outlives its deadline.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tarn {
+
+// What became of a call or of one block. Grouped by what to do next.
+enum class Outcome : uint8_t {
+  ok = 0,
+  // Nothing is wrong: use what you have, or recompute.
+  miss = 1,       // no such block, session or name
+  exists = 2,     // the bytes, or the name, were already there; for a put this is success
+  kept_less = 3,  // kept, in a lower class than asked, as CallOptions::allow_less permits
+  // Look again and decide.
+  conflict = 5,  // the session has another version than expected
+  // Try later; the SDK has already tried what it could within the deadline.
+  unavailable = 7,
+  overloaded = 8,
+  deadline_exceeded = 9,
+  cancelled = 10,
+  corrupt = 11,  // the bytes failed their checksum: treat as a miss
+  // Mend the program, the credentials or the configuration.
+  invalid_argument = 12,
+  unauthenticated = 13,
+  permission_denied = 14,
+  unsupported = 15,
+  // Page a human.
+  internal = 16,
+};
+
+// "ok", "miss", "deadline_exceeded", ...
+std::string_view outcome_name(Outcome outcome);
+
+// Why a call failed: what to do (the outcome), and a sentence that names the field, session or
+// peer.
+struct Error {
+  Outcome outcome = Outcome::internal;
+  std::string message;
+};
+
+// A value, or the Error that says why there is none; member names are a subset of std::expected's.
+// Reading the value of a failed one ends the process: ask first.
+template <typename T>
+class [[nodiscard]] Expected {
+ public:
+  Expected(T value) : x_state(std::in_place_index<0>, std::move(value)) {}
+  Expected(Error error) : x_state(std::in_place_index<1>, std::move(error)) {}
+
+  bool has_value() const { return x_state.index() == 0; }
+  explicit operator bool() const { return has_value(); }
+  T& value() & { return *checked(); }
+  const T& value() const& { return *const_cast<Expected*>(this)->checked(); }
+  T&& value() && { return std::move(*checked()); }
+  T& operator*() & { return *checked(); }
+  const T& operator*() const& { return value(); }
+  T* operator->() { return checked(); }
+  const Error& error() const { return std::get<1>(x_state); }
+
+ private:
+  T* checked() {
+    if (!has_value()) __builtin_trap();
+    return &std::get<0>(x_state);
+  }
+  std::variant<T, Error> x_state;
+};
+
+// Success of a call that returns nothing else.
+struct Done {};
+
+// 1 to 32 opaque bytes that name a block: from the engine, or from a Hasher.
+using BlockHash = std::string;
+
+// How bytes may travel to storage servers. `automatic` takes the best that both sides have and
+// falls back by itself.
+enum class Transport : uint8_t { automatic, tcp, shm, grpc };
+
+struct ClientOptions {
+  // HOST:PORT of the routers, separated by commas. Empty: TARN_ENDPOINT, else what the credentials
+  // folder says.
+  std::string endpoint;
+  // A folder with ca.pem and a token or certificate, as `tarn dev` and `tarn token create` write
+  // it. Empty: TARN_CREDENTIALS, else the folder of `tarn dev` (~/.tarn/dev).
+  std::string credentials;
+  // Overrides the folder's token.
+  std::string token;
+  Transport transport = Transport::automatic;
+  // Deadline of calls that name none.
+  uint32_t timeout_ms = 10'000;
+  // How long the SDK's thread looks for work before it sleeps; 0 saves the most CPU.
+  uint32_t spin_us = 50;
+  // Payload memory that may be in flight at once; more waits its turn.
+  uint64_t in_flight_bytes_max = uint64_t{256} << 20;
+};
+
+struct CallOptions {
+  uint32_t timeout_ms = 0;  // 0: ClientOptions::timeout_ms
+  // Copies in distinct failure domains that a put is acknowledged for: 1 is class `memory`, more is
+  // `replicated`.
+  uint32_t copies = 1;
+  // Accept fewer copies, told by kept_less, where there are not enough failure domains.
+  bool allow_less = false;
+};
+
+// One KV geometry: KV of different spaces never mixes. All fields together give the space's
+// identity.
+struct SpaceSpec {
+  std::string model;
+  std::string revision;
+  std::string dtype;
+  std::string layout;  // how a block's bytes are ordered, in words of your own:
+                       // "layers,2,kv_heads,tokens,head_dim"
+  uint32_t block_tokens = 16;
+  uint32_t tensor_parallel = 1;
+  std::string hash_scheme =
+      "sha256_cbor";  // sha256_cbor, sha256_u32le, or a name of your own for your own hashes
+  std::string hash_seed = "0";
+  bool flat = false;            // blocks are keys without a chain
+  uint32_t extent_blocks = 32;  // blocks of a chain that are placed together (G), 1 to 64
+};
+
+struct MoveOnly {
+  MoveOnly() = default;
+  MoveOnly(MoveOnly&&) = default;
+  MoveOnly& operator=(MoveOnly&&) = default;
+};
+
+// A run of bytes in memory of yours, or in a Buffer (made by Buffer::slice, which lets the SDK tell
+// a freed one).
+struct Slice {
+  std::byte* data = nullptr;
+  size_t size = 0;
+  uint64_t buffer_id = 0;
+
+  static Slice of(const void* data, size_t size) {
+    return {static_cast<std::byte*>(const_cast<void*>(data)), size, 0};
+  }
+};
+
+// Memory that transfers may use for long: allocated by the SDK, or yours and registered. Move-only;
+// frees or unregisters at its end, after transfers that use it have ended. A slice of a freed
+// Buffer is refused with invalid_argument.
+class Buffer : MoveOnly {
+ public:
+  std::byte* data() const;
+  size_t size() const;
+  // Precondition: offset + size <= this->size(); otherwise the slice is empty and calls refuse it.
+  Slice slice(size_t offset, size_t size) const;
+
+ private:
+  friend class Client;
+  struct Impl;
+  explicit Buffer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
+// One block to keep. Items of one call that belong to one chain stand in chain order.
+struct PutItem {
+  BlockHash hash;
+  BlockHash
+      parent;  // the block before it in its chain; empty for a chain's first, and in flat spaces
+  std::vector<Slice>
+      slices;  // together the block's bytes: 1 byte to 64 MiB; read until the transfer has ended
+  uint32_t shard = 0;
+};
+
+// One block to fetch into `slices`, whose sizes sum up to the block's size.
+struct GetItem {
+  BlockHash hash;
+  std::vector<Slice> slices;
+  uint32_t shard = 0;
+};
+
+// What became of one item, in the order of the call.
+struct BlockOutcome {
+  Outcome outcome = Outcome::internal;
+  uint64_t bytes = 0;
+  uint32_t copies = 0;  // put: in how many failure domains the block now is
+  std::string server;   // get: who sent it
+  std::string message;  // why, where the outcome is an error
+};
+
+// A running put or get. Move-only. Its destructor cancels what is not done and waits until the
+// memory is safe.
+class Transfer : MoveOnly {
+ public:
+  // Readable once the transfer has ended; for select, poll, epoll or an event loop. Valid as long
+  // as the Transfer.
+  int fd() const;
+  // Has it ended? Never blocks.
+  bool poll() const;
+  // Blocks until it has ended, or for timeout_ms (0: until its own deadline ends it). Returns: ok,
+  // deadline_exceeded. A miss is not an error: look at outcomes().
+  Expected<Done> wait(uint32_t timeout_ms = 0);
+  // Asks it to end soon; what is not done by then becomes `cancelled`.
+  void cancel();
+  // One for each item, in the order of the call; settled once the transfer has ended.
+  std::span<const BlockOutcome> outcomes() const;
+  // True when it has ended and each outcome is ok (puts: or exists).
+  bool all_ok() const;
+
+ private:
+  friend class Space;
+  struct Impl;
+  explicit Transfer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
+struct MatchRun {
+  uint32_t first = 0;  // index into the hashes asked for
+  uint32_t count = 0;
+  std::string server;  // the best holder
+  std::string tier;    // "dram"
+  uint64_t estimated_us = 0;
+};
+
+struct MatchResult {
+  uint32_t matched = 0;  // usable prefix, in blocks
+  std::vector<MatchRun> runs;
+  bool partial = false;  // a router is still learning what is stored: there may be more
+};
+
+// A session as it stands.
+struct Manifest {
+  std::string session_id;
+  uint64_t version = 0;
+  uint64_t block_count = 0;
+  std::vector<BlockHash> blocks;  // in token order
+  uint64_t token_count = 0;
+  std::vector<uint32_t> token_ids;  // of the full blocks, if they were given
+  std::string tail;                 // opaque, at most 64 KiB
+  bool pinned = false;
+  int64_t expires_unix_ms = 0;  // 0: never
+  std::string parent;           // the session it was forked from
+};
+
+// What an append adds. Blocks are those after the manifest's last, already put.
+struct Append {
+  std::vector<BlockHash> blocks;
+  uint64_t token_count = 0;  // the new total, tail included
+  std::vector<uint32_t> token_ids;
+  std::string tail;  // replaces the old tail
+};
+
+struct Truncate {
+  uint64_t block_count = 0;  // blocks to keep
+  uint64_t token_count = 0;
+  std::string tail;
+};
+
+// A named, versioned chain of blocks that any worker can resume by its id.
+class Session {
+ public:
+  const std::string& id() const;
+  // Compare-and-swap on the version. The SDK retries an unknown outcome under one request id: it is
+  // never applied twice. Returns the new version; or conflict, miss, invalid_argument, unavailable,
+  // deadline_exceeded.
+  Expected<uint64_t> append(uint64_t expected_version, const Append& what,
+                            CallOptions options = {});
+  Expected<Manifest> resolve(CallOptions options = {}) const;
+  // A new session with the same blocks; copies no KV. An empty id draws one.
+  Expected<Session> fork(std::string new_id = {}, CallOptions options = {}) const;
+  Expected<uint64_t> truncate(uint64_t expected_version, const Truncate& to,
+                              CallOptions options = {});
+  Expected<Done> pin(bool pinned, CallOptions options = {});
+  // 0: never expires. Counted from now.
+  Expected<Done> set_ttl(int64_t ttl_ms, CallOptions options = {});
+  Expected<Done> remove(CallOptions options = {});
+
+ private:
+  friend class Space;
+  struct Impl;
+  explicit Session(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
+// One KV geometry of the caller's tenant.
+class Space {
+ public:
+  const SpaceSpec& spec() const;
+  // 32 hexadecimal digits.
+  std::string id() const;
+
+  // Starts keeping the blocks. Item outcomes: ok, exists, kept_less; unavailable, overloaded,
+  // deadline_exceeded, cancelled; invalid_argument (the message names the field),
+  // permission_denied. Never blocks for long; memory is read until the end.
+  Transfer put_kv(std::span<const PutItem> items, CallOptions options = {});
+  // Starts fetching the blocks, in this order. Item outcomes: ok, miss, corrupt; unavailable,
+  // deadline_exceeded, cancelled, invalid_argument. Where it is not ok, the item's memory holds
+  // anything.
+  Transfer get_kv(std::span<const GetItem> items, CallOptions options = {});
+  // Asks the owners: certain at the moment of the answer. One bool for each hash.
+  Expected<std::vector<bool>> exists(std::span<const BlockHash> hashes, CallOptions options = {});
+  // Asks a router's index for the longest usable prefix; may lag an acknowledged put by 100 ms.
+  Expected<MatchResult> match(std::span<const BlockHash> hashes, CallOptions options = {});
+
+  // An empty id draws one. Returns: exists for an id that is taken.
+  Expected<Session> create_session(std::string id = {}, int64_t ttl_ms = 0,
+                                   CallOptions options = {});
+  // Asks nobody: a session that does not exist shows with resolve().
+  Session open_session(std::string id);
+  // Manifests without blocks, tokens and tail, in order of id.
+  Expected<std::vector<Manifest>> list_sessions(std::string_view prefix = {},
+                                                CallOptions options = {});
+
+ private:
+  friend class Client;
+  friend class Session;
+  struct Impl;
+  explicit Space(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
+struct WorkerSpec {
+  std::string name;
+  std::string endpoint;  // where your balancer sends requests; opaque to Tarn
+  uint32_t capacity = 1;
+  double prefill_tokens_per_s = 0;
+};
+
+// A registered GPU worker: beats in the background until destroyed; silence is its death.
+// Move-only.
+class Worker : MoveOnly {
+ public:
+  // What the next beat says.
+  void set_load(uint32_t running, uint32_t queued);
+  void set_draining(bool draining);
+  // Has an operator asked it to finish and leave?
+  bool should_drain() const;
+  // Is the last beat answered?
+  bool connected() const;
+
+ private:
+  friend class Client;
+  struct Impl;
+  explicit Worker(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
+struct RouteQuery {
+  std::string session_id;
+  std::vector<BlockHash> hashes;  // instead of a session: the request's prefix
+  uint32_t new_tokens = 0;
+  std::vector<std::string> exclude;  // names of workers that the caller saw fail
+};
+
+struct RouteChoice {
+  std::string worker;
+  std::string endpoint;
+  uint32_t cached_tokens = 0;
+  uint64_t estimated_fetch_us = 0;
+};
+
+struct ConnectionInfo {
+  std::string server;
+  std::string endpoint;
+  std::string transport;  // "ucx: tcp over lo", "grpc: TLS"
+  std::string note;       // why nothing better was taken
+};
+
+class Client {
+ public:
+  // Reaches a router and proves who it is. Returns: ok, unavailable, unauthenticated,
+  // invalid_argument.
+  static Expected<Client> connect(ClientOptions options = {});
+
+  // Registers the space if it is new. Returns: ok, invalid_argument (names the field), unavailable,
+  // permission_denied.
+  Expected<Space> open_space(const SpaceSpec& spec, CallOptions options = {});
+
+  // Zeroed, page-aligned memory. Returns: ok, invalid_argument, overloaded (the machine has no
+  // more).
+  Expected<Buffer> allocate(size_t size);
+  // Registers memory of yours, which must outlive the Buffer.
+  Expected<Buffer> register_memory(void* data, size_t size);
+
+  Expected<Worker> register_worker(const Space& space, const WorkerSpec& spec);
+  // Which worker should serve this request. Returns: ok, unavailable (no worker is alive).
+  Expected<RouteChoice> route(const Space& space, const RouteQuery& query,
+                              CallOptions options = {});
+
+  // One for each storage server that this client has talked to.
+  std::vector<ConnectionInfo> connections() const;
+
+ private:
+  struct Impl;
+  explicit Client(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
+// Prefix hashes of token blocks, as the engines compute them. Immutable after open; thread-safe.
+class Hasher {
+ public:
+  // scheme: "sha256_cbor" (vLLM; seed is PYTHONHASHSEED) or "sha256_u32le" (SGLang; takes no seed).
+  static Expected<Hasher> open(std::string_view scheme, std::string_view seed,
+                               uint32_t block_tokens);
+  // Hashes of the full blocks of `tokens`, in order. `extra` keys (adapter, salt) go as the scheme
+  // says; u32le takes none.
+  std::vector<BlockHash> hash(std::span<const uint32_t> tokens,
+                              std::span<const std::string> extra = {}) const;
+
+ private:
+  struct Impl;
+  explicit Hasher(std::shared_ptr<const Impl> impl);
+  std::shared_ptr<const Impl> x_impl;
+};
+
+// The SDK's version, and the UCX it runs on if any: "0.1.0 (UCX 1.13.1)".
+std::string version();
+
+}  // namespace tarn
