@@ -162,7 +162,8 @@ UNFINISHED = re.compile(
     r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b|(?i:\bnot (yet )?implemente[d]\b)"
 )
 BANNER = re.compile(r"^\s*(//|#|/\*)\s*[-=*#/~_]{5,}")
-CODE_IN_COMMENT = re.compile(r"^\s*//\s*[\w:.>*&<\[\]\- ]+(\(.*\)|=[^=].*);\s*$")
+# An example of use is indented by more than one space.
+CODE_IN_COMMENT = re.compile(r"^\s*// ?(?! )[\w:.>*&<\[\]\- ]+(\(.*\)|=[^=].*);\s*$")
 # Words and paths of the place where a change was written. The brackets keep this file from
 # matching itself.
 WORKPLACE = re.compile(

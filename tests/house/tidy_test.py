@@ -202,6 +202,7 @@ class Words(Tree):
     def test_banners_and_code_in_comments(self):
         self.assert_finds("server/a.cc", "// " + "-" * 20 + "\n", "banner", 1)
         self.assert_finds("server/b.cc", "// x.run(1);\n", "code in a comment", 1)
+        self.assert_clean("server/c.h", header("// Use:\n//   x.run(1);\n"))
         self.assert_clean("server/c.cc", "// Calls run(1); then it waits.\n")
 
     def test_other_places(self):
