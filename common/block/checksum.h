@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tarn::block {
+
+// CRC32C (Castagnoli, reflected, initial value and final xor 0xffffffff) of `bytes` bytes, going on
+// from the CRC of what came before: crc32c(crc32c(0, a), b) is the CRC of a then b, and 0 begins.
+// Check value: crc32c(0, "123456789", 9) == 0xe3069283. The same numbers as iSCSI, ext4, RocksDB
+// (unmasked) and the crc32 instruction of SSE4.2.
+uint32_t crc32c(uint32_t crc_before, const void* data, size_t bytes);
+
+// Copies and returns the CRC32C of the bytes copied, in steps of 4 KiB so that they are read from
+// memory once. The CRC is taken on the destination: what it covers is what lies there, whoever
+// writes to the source meanwhile. The ranges must not overlap.
+uint32_t crc32c_copy(void* to, const void* from, size_t bytes);
+
+}  // namespace tarn::block

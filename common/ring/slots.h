@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/ring/config.h"
+
+// The controller's moves on the slot table. Each is a pure function of a valid config: it gives the
+// next table, which the controller proposes with the next epoch. None ever gives a slot that has a
+// history to a server without it.
+namespace tarn::ring {
+
+// Synced members that every slot should have now: kSyncedTarget, or all servers that are up if
+// there are fewer.
+uint32_t synced_target(const ClusterConfig& config);
+
+// True when the slot can answer: its primary is synced and is up or draining.
+bool slot_is_available(const ClusterConfig& config, SlotId slot);
+
+// Gives each slot that was never assigned a primary and synced_target - 1 further synced members,
+// in distinct domains where there are any, so that primaries and copies are spread by weight. Slots
+// in use and lost slots stay as they are. Without a server that is up nothing changes.
+SlotTable assign_slots(const ClusterConfig& config);
+
+// The server is dead, or has drained: it leaves all lists. Where it was primary another synced
+// member becomes it, one that is up if there is one. Where it is the last synced member it stays,
+// and the slot is unavailable until it comes back.
+SlotTable remove_member(const ClusterConfig& config, ServerId id);
+
+// The server came back under another incarnation, so without its logs: it leaves all lists and is a
+// learner from then on. Where it was the last synced member the slot is lost (see SlotEntry).
+SlotTable forget_incarnation(const ClusterConfig& config, ServerId id);
+
+struct LearnerOptions {
+  // Learners that one server may have at a time; more wait for a later call.
+  uint32_t per_server_max = kSessionSlots;
+  // Also gives slots of the most loaded servers to servers that have fewer than their share.
+  bool rebalance = false;
+};
+
+// Adds the learners that bring each slot in use back to synced_target members that are up, in
+// distinct domains where there are any. Learners that are no longer up are dropped.
+SlotTable add_learners(const ClusterConfig& config, const LearnerOptions& options = {});
+
+// The learner has the whole log and becomes synced. Members beyond the target are let go then:
+// those that are not up first, then those in a domain that the slot has twice, then the most
+// loaded; if that takes the primary, a synced member that is up becomes it.
+// Returns: the table, not_found if the server is no learner of the slot or the slot is none,
+// unavailable if the slot has no synced member or the learner is not up.
+Result<SlotTable> promote_learner(const ClusterConfig& config, SlotId slot, ServerId id);
+
+}  // namespace tarn::ring
