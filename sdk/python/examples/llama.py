@@ -16,8 +16,8 @@ this decoder never lets a shape depend on what is computed together:
 
 A matrix product never mixes rows, so a row depends only on its own token, its position and the KV
 before it: prefill at once, in pieces or token by token gives equal bytes, also when blocks came
-from elsewhere. This holds between processes on one kind of processor and one build of NumPy: BLAS picks
-its kernels by processor.
+from elsewhere. This holds between processes on one kind of processor and one build of NumPy: BLAS
+picks its kernels by processor.
 """
 
 import dataclasses
@@ -155,7 +155,7 @@ class KvCache:
 
 
 class Model:
-    """The decoder's weights and forward pass. Immutable after construction: threads may share it."""
+    """The decoder's weights and forward pass. Immutable after construction; thread-safe."""
 
     def __init__(self, seed, config=ModelConfig()):
         """Draws all weights from `seed`, normal with a deviation of `config.weight_std`."""
