@@ -81,6 +81,15 @@ function(tarn_unit_tests name)
   endforeach()
 endfunction()
 
+# tarn_process_test(NAME LABEL fast|slow COMMAND command...): a ctest that is a script or starts real programs. It finds
+# TARN_SOURCE_DIR, TARN_BINARY_DIR and PYTHONPATH in its environment, and runs alone.
+function(tarn_process_test name)
+  cmake_parse_arguments(arg "" "LABEL" "COMMAND" ${ARGN})
+  add_test(NAME ${name} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 1200 RUN_SERIAL ON
+    ENVIRONMENT "TARN_SOURCE_DIR=${CMAKE_SOURCE_DIR};TARN_BINARY_DIR=${CMAKE_BINARY_DIR};PYTHONPATH=${CMAKE_BINARY_DIR}/python;${TARN_SANITIZER_ENVIRONMENT}")
+endfunction()
+
 # tarn_fuzzer(NAME DEPS targets): libFuzzer program bin/fuzz_NAME from fuzz_NAME.cc; its seeds are in corpus/NAME.
 function(tarn_fuzzer name)
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})

@@ -101,7 +101,7 @@ BANNED = [
     (r"\bstd::endl\b", "write '\\n'", None),
     (r"\bvolatile\b", "use std::atomic", None),
     (
-        r"\b(?:malloc|calloc|realloc)\s*\(|(?:std)?::free\s*\(",
+        r"\b(?:malloc|calloc|realloc)\s*\(|(?<![\w>])(?:std)?::free\s*\(",
         "own memory by a container or unique_ptr",
         None,
     ),

@@ -163,6 +163,7 @@ class Banned(Tree):
             "std::cout << 1 << std::endl;",
             "volatile int x;",
             "void* p = malloc(4);",
+            "void f() { std::free(p); }",
             "auto* p = new int(4);",
             "void f() { delete p; }",
             "std::exit(1);",
@@ -184,6 +185,7 @@ class Banned(Tree):
             "void* operator new(size_t);",
             "clock.now();",
             "pool.free(slab);",
+            "void Buddy::free(int first) {}",
             "handle.system();",
         ]:
             with self.subTest(text=text):
