@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -123,8 +124,8 @@ TARN_TARGET_SHA void compress_x86_sha(std::array<uint32_t, 8>& state, const uint
 
 // g++ 12's __builtin_cpu_supports does not know "sha"; leaf 7, EBX bit 29 says it.
 bool has_x86_sha() {
-  unsigned eax = 7, ebx = 0, ecx = 0, edx = 0;
-  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
   return (ebx >> 29 & 1) != 0 && __builtin_cpu_supports("sse4.1") != 0 &&
          __builtin_cpu_supports("ssse3") != 0;
 }
