@@ -24,13 +24,16 @@ inline constexpr size_t kHeaderBytesMax = 7936;
 using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
 
-// The end of a send: called once, on the port's thread, when the payload's memory is no longer
-// read. Codes: ok (handed to the peer's fabric), unavailable (the peer is gone), cancelled
-// (closed), internal. Capture at most two pointers: the data path allocates nothing.
+// All callbacks come from inside progress(), on its thread; none comes from inside the send(),
+// receive() or close() that it belongs to. They may send, receive and close, but not progress().
+
+// The end of a send: called once, when the payload's memory is no longer read. Codes: ok (handed to
+// the peer's fabric), unavailable (the peer is gone), cancelled (closed), internal. Capture at most
+// two pointers: the data path allocates nothing.
 using SendDone = std::function<void(Code)>;
 
-// The end of a receive: called once, on the port's thread, when the memory is no longer written.
-// With ok, `crc32c` is that of all bytes in order.
+// The end of a receive: called once, when the memory is no longer written. With ok, `crc32c` is
+// that of all bytes in order.
 using ReceiveDone = std::function<void(Code, uint32_t crc32c)>;
 
 // Bytes that lie in the peer's memory, mapped into this process, until `release` is called.
@@ -63,8 +66,7 @@ class Payload {
 // cannot tell.
 using Handler = std::function<void(uint64_t link, Bytes header, Payload& payload)>;
 
-// The peer is gone or misbehaved; called at most once per connection, never from inside send() or
-// close().
+// The peer is gone or misbehaved; called at most once per connection, and never once it was closed.
 using LostHandler = std::function<void(Status why)>;
 
 // The way to one peer. One-thread (its port's). Life: connect, send..., close; destroying it closes
