@@ -20,7 +20,7 @@ import socketserver
 import threading
 
 import llama
-from session_store import NoSuchSession, StaleSession
+from session_store import NoSuchSession, StaleSession, StoreUnavailable
 from turn import BadRequest, Turn
 
 MAX_LINE_BYTES = 1 << 20
@@ -75,6 +75,8 @@ class Connection(socketserver.StreamRequestHandler):
                 self._serve()
             except StaleSession as error:
                 self._answer({"error": f"session moved on: {error}", "retry": True})
+            except StoreUnavailable as error:
+                self._answer({"error": f"store unavailable: {error}", "retry": True})
             except (BadRequest, NoSuchSession, ValueError) as error:
                 self._answer({"error": str(error)})
 

@@ -13,6 +13,10 @@ class NoSuchSession(Exception):
     """There is no session of that id, or it has expired."""
 
 
+class StoreUnavailable(Exception):
+    """The store could not do it now; nothing is known to be wrong, so a later try may succeed."""
+
+
 class StaleSession(Exception):
     """Another worker appended to the session since it was resumed: it has the session now."""
 
@@ -80,7 +84,7 @@ class SessionStore:
         """Brings a session back from its id alone.
 
         A block that is gone is no error, the usable prefix ends before it. Returns: Resumed.
-        Raises NoSuchSession.
+        Raises NoSuchSession, StoreUnavailable.
         """
         raise NotImplementedError
 
@@ -89,10 +93,13 @@ class SessionStore:
 
         `blocks` are the full blocks that follow `state.saved_blocks`, as float32 arrays; without
         any, only the tail is renewed. Changes `state.version` and `state.saved_blocks`. When it
-        returns, any other worker can resume from here. Raises StaleSession.
+        returns, any other worker can resume from here. Raises StaleSession, StoreUnavailable.
         """
         raise NotImplementedError
 
     def put_again(self, state, first, blocks):
-        """Stores `blocks`, from block `first` on, that the session names but the store had lost."""
+        """Stores `blocks`, from block `first` on, that the session names but the store had lost.
+
+        Raises StoreUnavailable.
+        """
         raise NotImplementedError

@@ -1,8 +1,11 @@
 """One turn of a conversation: resume the session, prefill, decode, and save as it goes."""
 
 import contextlib
+import os
 import pathlib
 import time
+
+from session_store import StoreUnavailable
 
 PIECE_TOKENS = 256  # tokens of a prompt between two saves
 
@@ -22,7 +25,8 @@ class Turn:
         self.model = model
         self.store = store
         self.session_id, self.number, self.prompt, self.max_tokens = parse_request(request, model)
-        self.summary = {"session": self.session_id, "turn": self.number, "blocks_saved": 0}
+        self.summary = {"session": self.session_id, "turn": self.number}
+        self.summary |= {"blocks_saved": 0, "saves_failed": 0}
         self.spent_ms = {"prefill_ms": 0.0, "decode_ms": 0.0, "save_ms": 0.0}
 
     def run(self, keep_fetched=None):
@@ -55,7 +59,7 @@ class Turn:
         for index, block in enumerate(resumed.blocks):
             self.cache.load_block(index, block)
         if keep_fetched is not None:
-            path = pathlib.Path(keep_fetched) / f"{self.session_id}-{self.number}.kv"
+            path = pathlib.Path(keep_fetched) / f"{self.session_id}-{self.number}-{os.getpid()}.kv"
             path.write_bytes(b"".join(bytes(block) for block in resumed.blocks))
         self.summary |= {
             "tokens_fetched": self.cache.length,
@@ -99,11 +103,12 @@ class Turn:
         return following
 
     def _decode(self, token):
-        """One more token; saves whenever a block became full."""
+        """One more token; saves whenever a block became full, which is also when a save that
+        failed is tried again: a store in trouble must not hold up each token."""
         with self._timed("decode_ms"):
             following = self.model.step(token, self.cache)
         self.state.tokens.append(following)
-        if self.cache.full_blocks > self.state.saved_blocks:
+        if self.cache.length % self.model.config.block_tokens == 0:
             self._save()
         return following
 
@@ -119,16 +124,19 @@ class Turn:
         try:
             with self._timed("save_ms"):
                 self.store.save(state, blocks)
+            self.saved_tokens = state.tokens
+            self.summary["blocks_saved"] += len(blocks)
+        except StoreUnavailable:
+            self.summary["saves_failed"] += 1
         finally:
-            self.saved_tokens, state.tokens = state.tokens, everything
-        self.summary["blocks_saved"] += len(blocks)
+            state.tokens = everything
 
     def _put_again(self):
         """Gives the store back the blocks that it had lost, once they are recomputed."""
         ready = range(self.lost.start, min(self.lost.stop, self.cache.full_blocks))
         if ready:
             blocks = [self.cache.block(index) for index in ready]
-            with self._timed("save_ms"):
+            with self._timed("save_ms"), contextlib.suppress(StoreUnavailable):
                 self.store.put_again(self.state, ready.start, blocks)
             self.lost = range(ready.stop, self.lost.stop)
 

@@ -18,7 +18,12 @@ sys.path.insert(0, str(HERE.parent / "examples"))
 import inference_server  # noqa: E402
 import llama  # noqa: E402
 from folder_store import FolderStore  # noqa: E402
-from session_store import NoSuchSession, SessionState, StaleSession  # noqa: E402
+from session_store import (  # noqa: E402
+    NoSuchSession,
+    SessionState,
+    StaleSession,
+    StoreUnavailable,
+)
 from turn import BadRequest, Turn  # noqa: E402
 from worker_client import WorkerGone, ask  # noqa: E402
 
@@ -138,6 +143,22 @@ class Turns(StoreCase):
         tokens, summary = self.run_turn(2)
         self.assertEqual(tokens, self.answers[1])
         self.assertEqual(summary["tokens_fetched"], 10 * BLOCK)
+        self.check_stored_kv()
+
+    def test_a_store_that_fails_for_a_while_does_not_stop_the_tokens(self):
+        real, calls = self.store.save, []
+
+        def save(state, blocks):
+            calls.append(len(blocks))
+            if 2 <= len(calls) <= 4:
+                raise StoreUnavailable("no server")
+            real(state, blocks)
+
+        self.store.save = save
+        tokens, summary = self.run_turn(1)
+        self.assertEqual(tokens, self.answers[0])
+        self.assertEqual(summary["saves_failed"], 3)
+        self.assertEqual(sum(calls[4:5]), 624 // BLOCK - 16, "the fifth has it all")
         self.check_stored_kv()
 
     def test_forks_go_on_by_themselves(self):
