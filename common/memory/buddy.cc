@@ -45,7 +45,7 @@ void Buddy::split(uint32_t first, uint32_t order, uint32_t wanted) {
   }
 }
 
-void Buddy::free(uint32_t first) {
+void Buddy::release(uint32_t first) {
   TARN_CHECK(first < x_unit_count && x_order[first] != kNotAllocated);
   uint32_t order = x_order[first];
   x_order[first] = kNotAllocated;

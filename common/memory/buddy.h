@@ -18,7 +18,7 @@ class Buddy {
   std::optional<uint32_t> allocate(uint32_t units);
 
   // Precondition: `first` came from allocate and was not freed since.
-  void free(uint32_t first);
+  void release(uint32_t first);
 
   uint32_t free_units() const { return x_free_units; }
   bool is_empty() const { return x_free_units == x_unit_count; }

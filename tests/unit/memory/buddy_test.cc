@@ -15,8 +15,8 @@ TEST(Buddy, GivesAlignedRunsAndJoinsThemAgain) {
   ASSERT_TRUE(a && b);
   EXPECT_EQ(*b % 4, 0u);
   EXPECT_FALSE(buddy.allocate(16));
-  buddy.free(*a);
-  buddy.free(*b);
+  buddy.release(*a);
+  buddy.release(*b);
   EXPECT_TRUE(buddy.is_empty());
   EXPECT_EQ(buddy.allocate(16), 0u);
 }
@@ -58,12 +58,12 @@ TEST(Buddy, RunsNeverOverlap) {
       auto victim = std::next(live.begin(), static_cast<long>(random() % live.size()));
       for (uint32_t u = victim->first; u < victim->first + victim->second; ++u)
         owner[u] = -1;
-      buddy.free(victim->first);
+      buddy.release(victim->first);
       live.erase(victim);
     }
   }
   for (const auto& [first, units] : live)
-    buddy.free(first);
+    buddy.release(first);
   EXPECT_TRUE(buddy.is_empty());
   EXPECT_EQ(buddy.free_units(), 977u);
 }
@@ -71,8 +71,8 @@ TEST(Buddy, RunsNeverOverlap) {
 TEST(BuddyDeathTest, FreeingTwiceIsABug) {
   Buddy buddy(8);
   const auto a = buddy.allocate(2);
-  buddy.free(*a);
-  EXPECT_DEATH(buddy.free(*a), "check failed");
+  buddy.release(*a);
+  EXPECT_DEATH(buddy.release(*a), "check failed");
 }
 
 }  // namespace

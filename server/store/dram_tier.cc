@@ -1,0 +1,312 @@
+#include "server/store/dram_tier.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/fault_point.h"
+#include "common/ring/position.h"
+
+namespace tarn::store {
+namespace {
+
+ring::ExtentKey extent_key(const block::BlockHeader& header) {
+  return {header.key.tenant, header.key.space, header.anchor};
+}
+
+ring::ExtentSeat seat_of(const BlockPut& put) {
+  return {put.header.index, put.header.key.hash, put.extent_blocks};
+}
+
+ring::ExtentSeat seat_of(const block::BlockHeader& header) {
+  return {header.index, header.key.hash, kExtentBlocksMax};
+}
+
+StoredBlock& block_of(void* token) {
+  return *static_cast<StoredBlock*>(token);
+}
+
+}  // namespace
+
+DomainId domain_of(const block::BlockKey& key) {
+  return {key.tenant.bytes};
+}
+
+DramTier::DramTier(DramTierOptions options)
+    : x_options(std::move(options)), x_memory(x_options.memory), x_seats(x_options.extents_max) {}
+
+DramTier::~DramTier() {
+  TARN_CHECK(x_removed.empty());
+}
+
+const block::BlockHeader* DramTier::find(const block::BlockKey& key) const {
+  const auto found = x_blocks.find(key);
+  if (found == x_blocks.end() || found->second->state != StoredBlock::State::visible) {
+    return nullptr;
+  }
+  return &found->second->header;
+}
+
+void DramTier::read(const block::BlockKey& key, ReadDone done) {
+  const auto found = x_blocks.find(key);
+  if (found == x_blocks.end() || found->second->state != StoredBlock::State::visible) {
+    done(not_found("no such block"));
+    return;
+  }
+  StoredBlock& block = *found->second;
+  ++block.pins;
+  EvictionQueue::hit(*block.extent);
+  done(Pin(this, &block, block.slot.payload(block.header.payload_bytes)));
+}
+
+Status DramTier::check_new(const BlockPut& put) const {
+  const block::BlockHeader& header = put.header;
+  if (header.payload_bytes == 0 || header.payload_bytes > kBlockBytesMax) {
+    return invalid_argument("payload: a block has 1 byte to 64 MiB");
+  }
+  if (header.key.hash.is_empty() || header.anchor.is_empty()) {
+    return invalid_argument("hash, anchor: 1 to 32 bytes");
+  }
+  const auto found = x_blocks.find(header.key);
+  if (found == x_blocks.end()) return Status::ok();
+  if (found->second->state == StoredBlock::State::visible) {
+    return already_exists("the block is there");
+  }
+  return conflict("another put of the block is under way");
+}
+
+Result<Slot> DramTier::reserve(const BlockPut& put) {
+  TARN_RETURN_IF_ERROR(check_new(put));
+  if (TARN_FAULT_POINT("store.reserve")) return overloaded("no room: fault point");
+  const ring::ExtentKey key = extent_key(put.header);
+  TARN_RETURN_IF_ERROR(x_seats.admit(key, seat_of(put)));
+  auto owned = std::make_unique<StoredBlock>();
+  StoredBlock& block = *owned;
+  block.header = put.header;
+  auto room = make_room(domain_of(put.header.key), put.header.payload_bytes, &block);
+  if (!room) {
+    x_seats.forget(key, seat_of(put));
+    return room.error();
+  }
+  block.slot = *room;
+  block.header.generation = {block.slot.header().generation.load(std::memory_order_relaxed)};
+  OwnedExtent& home = extent_for(put);
+  add_block(home.extent, block);
+  queue_of(home.extent).grow(home.extent, put.header.payload_bytes);
+  x_blocks.emplace(put.header.key, std::move(owned));
+  return Slot(this, &block, block.slot.payload(block.header.payload_bytes));
+}
+
+DramTier::OwnedExtent& DramTier::extent_for(const BlockPut& put) {
+  const ring::ExtentKey key = extent_key(put.header);
+  const auto found = x_extents.find(key);
+  if (found != x_extents.end()) return *found->second->second;
+  auto owned = std::make_unique<OwnedExtent>();
+  owned->extent.key = key;
+  owned->queue = {domain_of(put.header.key), memory::size_class_of(put.header.payload_bytes)};
+  OwnedExtent& made = *owned;
+  const Position position = ring::position_of(key.tenant, key.space, key.anchor);
+  x_extents.emplace(key, x_by_position.emplace(position, std::move(owned)));
+  x_queues[made.queue].add(made.extent);
+  link_to_parent(made.extent, put);
+  return made;
+}
+
+void DramTier::link_to_parent(Extent& extent, const BlockPut& put) {
+  if (put.header.index != 0 || put.parent.is_empty()) return;
+  block::BlockKey key = put.header.key;
+  key.hash = put.parent;
+  const auto parent = x_blocks.find(key);
+  if (parent == x_blocks.end()) return;
+  link(extent, *parent->second->extent, parent->second->header.index);
+}
+
+EvictionQueue& DramTier::queue_of(const Extent& extent) {
+  return x_queues.at(x_extents.at(extent.key)->second->queue);
+}
+
+void DramTier::publish(Slot slot) {
+  StoredBlock& block = block_of(slot.take_token());
+  TARN_CHECK(block.state == StoredBlock::State::reserved);
+  const auto encoded = block::encode(block.header);
+  auto& place = block.slot.header().block_header;
+  std::copy(encoded.begin(), encoded.end(), place.begin());
+  block.state = StoredBlock::State::visible;
+  x_payload_bytes += block.header.payload_bytes;
+  ++x_visible_blocks;
+  announce(block, false);
+}
+
+void DramTier::abandon(void* token) {
+  StoredBlock& block = block_of(token);
+  TARN_CHECK(block.state == StoredBlock::State::reserved);
+  retire(block, false);
+}
+
+Status DramTier::remove(const block::BlockKey& key) {
+  const auto found = x_blocks.find(key);
+  if (found == x_blocks.end()) return not_found("no such block");
+  if (found->second->state == StoredBlock::State::reserved) {
+    return conflict("a put of the block is under way");
+  }
+  retire(*found->second, false);
+  return Status::ok();
+}
+
+uint64_t DramTier::remove_all(const TenantId& tenant, const SpaceId& space) {
+  std::vector<block::BlockKey> doomed;
+  for (const auto& [key, block] : x_blocks) {
+    const bool meant = key.tenant == tenant && (space.is_zero() || key.space == space);
+    if (meant && block->state == StoredBlock::State::visible) doomed.push_back(key);
+  }
+  for (const auto& key : doomed)
+    TARN_CHECK(remove(key).is_ok());
+  return doomed.size();
+}
+
+// The block leaves the index at once; its memory is free when nobody reads it any more.
+void DramTier::retire(StoredBlock& block, bool evicted) {
+  const bool was_visible = block.state == StoredBlock::State::visible;
+  detach(block, evicted);
+  if (was_visible) {
+    x_payload_bytes -= block.header.payload_bytes;
+    --x_visible_blocks;
+    announce(block, true);
+  }
+  const auto found = x_blocks.find(block.header.key);
+  TARN_CHECK(found != x_blocks.end() && found->second.get() == &block);
+  auto owned = std::move(found->second);
+  x_blocks.erase(found);
+  block.state = StoredBlock::State::removed;
+  if (block.pins > 0) {
+    x_removed.emplace(&block, std::move(owned));
+  } else {
+    x_memory.release(block.slot);
+  }
+}
+
+void DramTier::detach(StoredBlock& block, bool evicted) {
+  Extent& extent = *block.extent;
+  queue_of(extent).shrink(extent, block.header.payload_bytes);
+  take_block(extent, block);
+  x_seats.forget(extent.key, seat_of(block.header));
+  if (extent.is_empty()) drop_extent(extent, evicted);
+}
+
+void DramTier::drop_extent(Extent& extent, bool evicted) {
+  const auto found = x_extents.find(extent.key);
+  TARN_CHECK(found != x_extents.end());
+  const auto by_position = found->second;
+  queue_of(extent).remove(extent, evicted);
+  unlink(extent);
+  x_extents.erase(found);
+  x_by_position.erase(by_position);
+}
+
+const block::BlockHeader& DramTier::header_of(const void* token) const {
+  return static_cast<const StoredBlock*>(token)->header;
+}
+
+void DramTier::unpin(void* token) {
+  StoredBlock& block = block_of(token);
+  TARN_CHECK(block.pins > 0);
+  if (--block.pins > 0 || block.state != StoredBlock::State::removed) return;
+  x_memory.release(block.slot);
+  x_removed.erase(&block);
+}
+
+void DramTier::announce(const StoredBlock& block, bool removed) {
+  if (x_options.on_change) x_options.on_change({block.header, removed});
+}
+
+Result<SlotRef> DramTier::make_room(const DomainId& domain, uint64_t bytes, StoredBlock* owner) {
+  for (uint32_t step = 0; step < kEvictionsMax; ++step) {
+    if (auto slot = x_memory.allocate(domain, bytes, owner)) return *slot;
+    if (x_memory.may_grow(domain, bytes)) {
+      TARN_RETURN_IF_ERROR(x_memory.grow(domain, bytes));
+    } else if (!evict_for(domain, bytes)) {
+      return overloaded("dram is full of blocks that are in use or belong to others");
+    }
+  }
+  return overloaded("dram: too much would have to go for this block");
+}
+
+bool DramTier::evict_for(const DomainId& domain, uint64_t bytes) {
+  SlabUse* slab = x_memory.slab_to_clear(domain, bytes);
+  if (slab != nullptr && clear_slab(*slab)) return true;
+  const auto own = x_queues.find({domain, memory::size_class_of(bytes)});
+  return own != x_queues.end() && evict_from(own->second);
+}
+
+bool DramTier::evict_from(EvictionQueue& queue) {
+  for (size_t tries = queue.size(); tries > 0; --tries) {
+    Extent* extent = queue.victim();
+    if (extent == nullptr) return false;
+    StoredBlock* block = next_to_go(*extent);
+    if (may_go(*block)) {
+      ++x_evicted_blocks;
+      retire(*block, true);
+      return true;
+    }
+    queue.pass_over(*extent);
+  }
+  return false;
+}
+
+// True when at least one block went.
+bool DramTier::clear_slab(SlabUse& slab) {
+  bool any = false;
+  // Evictions free slots and so change the owners; the slab itself stays until its room is wanted.
+  for (size_t slot = 0; slot < slab.owners.size(); ++slot) {
+    if (slab.owners[slot] == nullptr) continue;
+    auto& block = block_of(slab.owners[slot]);
+    if (block.state != StoredBlock::State::visible) continue;
+    any = evict_with_deeper(block) || any;
+  }
+  return any;
+}
+
+// Evicts the block after all that hang on it. True when at least one block went.
+bool DramTier::evict_with_deeper(StoredBlock& block) {
+  bool any = false;
+  while (block.state == StoredBlock::State::visible) {
+    StoredBlock* next = next_to_go(*block.extent);
+    const bool is_last = next == &block;
+    if (!may_go(*next)) return any;
+    ++x_evicted_blocks;
+    retire(*next, true);
+    any = true;
+    if (is_last) break;
+  }
+  return any;
+}
+
+TierUsage DramTier::usage() const {
+  return {.capacity_bytes = x_options.memory.cap_bytes,
+          .memory_bytes = x_memory.slab_bytes(),
+          .payload_bytes = x_payload_bytes,
+          .blocks = x_visible_blocks,
+          .evicted_blocks = x_evicted_blocks};
+}
+
+std::optional<Position> DramTier::scan(
+    const PositionRange& range, size_t limit,
+    const std::function<void(const block::BlockHeader&)>& visit) const {
+  size_t shown = 0;
+  auto it = x_by_position.lower_bound(range.first);
+  while (it != x_by_position.end() && it->first <= range.last) {
+    // Extents that share a position are shown together, so that a scan goes on between positions.
+    if (shown >= limit && it != x_by_position.begin() && std::prev(it)->first != it->first) {
+      return it->first;
+    }
+    for (const StoredBlock* block : it->second->extent.blocks) {
+      if (block->state != StoredBlock::State::visible) continue;
+      visit(block->header);
+      ++shown;
+    }
+    ++it;
+  }
+  return std::nullopt;
+}
+
+}  // namespace tarn::store

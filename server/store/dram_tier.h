@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "common/base/ids.h"
+#include "common/ring/extent.h"
+#include "server/store/chain.h"
+#include "server/store/eviction_queue.h"
+#include "server/store/slot_allocator.h"
+#include "server/store/tier.h"
+
+namespace tarn::store {
+
+struct DramTierOptions {
+  SlotAllocatorOptions memory;
+  uint64_t extents_max = 4'000'000;
+  ChangeSink on_change;  // visible and removed blocks; not called while the tier is destroyed
+};
+
+// Positions of a scan, both inclusive.
+struct PositionRange {
+  Position first;
+  Position last;
+};
+
+// The dram of one lane: an index from key to slot, the extents that say which block goes first, and
+// the memory under them. One-thread (the lane's). Life: construct, use, destroy when no pin and no
+// slot of it is left. Invariants: a visible block's bytes never change; a slot's memory is used
+// again only when nobody reads or fills it; no parent is evicted before its child.
+class DramTier : public Tier {
+ public:
+  // Blocks that one put may push out one by one before it is answered overloaded.
+  static constexpr uint32_t kEvictionsMax = 4096;
+
+  explicit DramTier(DramTierOptions options);
+  ~DramTier() override;
+
+  std::string_view name() const override { return "dram"; }
+  const block::BlockHeader* find(const block::BlockKey& key) const override;
+  void read(const block::BlockKey& key, ReadDone done) override;
+  Result<Slot> reserve(const BlockPut& put) override;
+  void publish(Slot slot) override;
+  Status remove(const block::BlockKey& key) override;
+  TierUsage usage() const override;
+
+  // Removes all visible blocks of the tenant, or of one space of it (zero: all); returns how many.
+  // Blocks that are still on their way stay: whoever puts them is fenced by the epoch.
+  uint64_t remove_all(const TenantId& tenant, const SpaceId& space);
+
+  // Calls `visit` for the visible blocks of extents in the range by position, until about `limit`
+  // blocks were shown. Returns where to go on, or nothing at the end of the range.
+  std::optional<Position> scan(const PositionRange& range, size_t limit,
+                               const std::function<void(const block::BlockHeader&)>& visit) const;
+
+ private:
+  // Blocks of one domain and size compete for the same slots.
+  struct QueueKey {
+    DomainId domain;
+    memory::SizeClass size_class = 0;
+    friend auto operator<=>(const QueueKey&, const QueueKey&) = default;
+  };
+  struct OwnedExtent {
+    Extent extent;
+    QueueKey queue;
+  };
+  using ExtentsByPosition = std::multimap<Position, std::unique_ptr<OwnedExtent>>;
+
+  const block::BlockHeader& header_of(const void* token) const override;
+  void unpin(void* token) override;
+  void abandon(void* token) override;
+
+  Status check_new(const BlockPut& put) const;
+  Result<SlotRef> make_room(const DomainId& domain, uint64_t bytes, StoredBlock* owner);
+  bool evict_for(const DomainId& domain, uint64_t bytes);
+  bool evict_from(EvictionQueue& queue);
+  bool clear_slab(SlabUse& slab);
+  bool evict_with_deeper(StoredBlock& block);
+
+  OwnedExtent& extent_for(const BlockPut& put);
+  void link_to_parent(Extent& extent, const BlockPut& put);
+  // Takes the block out of its extent, the index and the tables.
+  void detach(StoredBlock& block, bool evicted);
+  void drop_extent(Extent& extent, bool evicted);
+  void retire(StoredBlock& block, bool evicted);
+  void announce(const StoredBlock& block, bool removed);
+  EvictionQueue& queue_of(const Extent& extent);
+
+  DramTierOptions x_options;
+  SlotAllocator x_memory;
+  absl::flat_hash_map<block::BlockKey, std::unique_ptr<StoredBlock>, std::hash<block::BlockKey>>
+      x_blocks;
+  absl::flat_hash_map<StoredBlock*, std::unique_ptr<StoredBlock>> x_removed;  // still pinned
+  ring::ExtentTable x_seats;
+  absl::flat_hash_map<ring::ExtentKey, ExtentsByPosition::iterator, ring::ExtentKeyHash> x_extents;
+  ExtentsByPosition x_by_position;
+  std::map<QueueKey, EvictionQueue> x_queues;
+  uint64_t x_payload_bytes = 0;
+  uint64_t x_visible_blocks = 0;
+  uint64_t x_evicted_blocks = 0;
+};
+
+// The domain that a block's bytes are charged to.
+DomainId domain_of(const block::BlockKey& key);
+
+}  // namespace tarn::store

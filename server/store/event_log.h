@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "server/store/tier.h"
+
+namespace tarn::store {
+
+// Changes from some sequence on.
+struct ChangeBatch {
+  uint64_t first_sequence = 0;  // of changes[0]
+  std::vector<BlockChange> changes;
+  bool gap = false;  // changes before these were lost: take an inventory
+};
+
+// The latest changes of a server's blocks, numbered from 1, for routers that watch. Lanes append
+// and never wait for a reader: what a reader did not fetch in time is lost to it and shows as a
+// gap. Thread-safe. Limit: the newest `capacity` changes.
+class EventLog {
+ public:
+  static constexpr size_t kCapacityDefault = 1 << 16;
+
+  explicit EventLog(size_t capacity = kCapacityDefault);
+
+  void append(const BlockChange& change);
+
+  // Sequence of the newest change, 0 before the first.
+  uint64_t last_sequence() const;
+
+  // At most `limit` changes after `sequence`; with none yet, waits for one until `timeout`. A
+  // sequence that is not reached yet counts as a gap.
+  ChangeBatch after(uint64_t sequence, size_t limit, Nanos timeout) const;
+
+  // Ends all waits, now and in future.
+  void close();
+
+ private:
+  mutable Mutex x_mutex;
+  mutable CondVar x_appended;
+  std::vector<BlockChange> x_ring TARN_GUARDED_BY(x_mutex);  // of sequence s at s % capacity
+  const size_t x_capacity;
+  uint64_t x_last TARN_GUARDED_BY(x_mutex) = 0;
+  bool x_closed TARN_GUARDED_BY(x_mutex) = false;
+};
+
+}  // namespace tarn::store

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "common/base/result.h"
+#include "common/block/header.h"
+
+namespace tarn::store {
+
+class Tier;
+
+// A block that is being read: its bytes stay where and what they are until the pin is gone, also
+// when the block is removed meanwhile. Move-only; used on the tier's thread, and gone before the
+// tier is.
+class Pin {
+ public:
+  Pin() = default;
+  Pin(Tier* tier, void* token, std::span<const std::byte> bytes)
+      : x_tier(tier), x_token(token), x_bytes(bytes) {}
+  Pin(Pin&& other) noexcept { *this = std::move(other); }
+  Pin& operator=(Pin&& other) noexcept;
+  ~Pin() { release(); }
+
+  void release();
+  explicit operator bool() const { return x_tier != nullptr; }
+  // Precondition for both: holds a block.
+  const block::BlockHeader& header() const;
+  std::span<const std::byte> bytes() const { return x_bytes; }
+
+ private:
+  Tier* x_tier = nullptr;
+  void* x_token = nullptr;
+  std::span<const std::byte> x_bytes;
+};
+
+// A place for a block that is on its way. Abandoned when destroyed before Tier::publish. Move-only;
+// used on the tier's thread. Its memory must outlive the operation that writes to it, so it is
+// destroyed only after that operation's callback.
+class Slot {
+ public:
+  Slot() = default;
+  Slot(Tier* tier, void* token, std::span<std::byte> bytes)
+      : x_tier(tier), x_token(token), x_bytes(bytes) {}
+  Slot(Slot&& other) noexcept { *this = std::move(other); }
+  Slot& operator=(Slot&& other) noexcept;
+  ~Slot() { abandon(); }
+
+  void abandon();
+  explicit operator bool() const { return x_tier != nullptr; }
+  // As many as the block's payload has.
+  std::span<std::byte> bytes() const { return x_bytes; }
+  // For the tier that made it: gives up the place without abandoning it.
+  void* take_token();
+
+ private:
+  Tier* x_tier = nullptr;
+  void* x_token = nullptr;
+  std::span<std::byte> x_bytes;
+};
+
+// A block that is to be kept. The header's generation is the tier's to set.
+struct BlockPut {
+  block::BlockHeader header;
+  block::BlockHash parent;  // the block before it in its chain; empty for none or unknown
+  uint32_t extent_blocks = kExtentBlocksDefault;  // G of the space
+};
+
+struct TierUsage {
+  uint64_t capacity_bytes = 0;
+  uint64_t memory_bytes = 0;   // taken from the machine
+  uint64_t payload_bytes = 0;  // of visible blocks
+  uint64_t blocks = 0;
+  uint64_t evicted_blocks = 0;
+};
+
+// What happened to a block. Sent on the tier's thread.
+struct BlockChange {
+  block::BlockHeader header;
+  bool removed = false;
+};
+using ChangeSink = std::function<void(const BlockChange&)>;
+
+using ReadDone = std::function<void(Result<Pin>)>;
+
+// A place that blocks live in: dram, and below it flash and object. One-thread (its lane's).
+// Invariants: a block is found only while all of its bytes are there; of the blocks of a chain that
+// the tier chooses to evict none goes before its child.
+class Tier {
+ public:
+  virtual ~Tier() = default;
+
+  virtual std::string_view name() const = 0;
+
+  // The header of a visible block, until the tier is next changed; null for none. No bytes move.
+  virtual const block::BlockHeader* find(const block::BlockKey& key) const = 0;
+
+  // Calls `done`, at once or later, with the block pinned: ok, not_found, corrupt, overloaded.
+  virtual void read(const block::BlockKey& key, ReadDone done) = 0;
+
+  // Takes a place for a block that is not there. Makes room by eviction.
+  // Returns: the slot; exists (visible here: first copy wins), conflict (another put of it is under
+  // way), extent_full, overloaded (no room now), invalid_argument.
+  virtual Result<Slot> reserve(const BlockPut& put) = 0;
+
+  // The slot's bytes are whole and passed their checksum: the block can be found from now on.
+  virtual void publish(Slot slot) = 0;
+
+  // Returns: ok, not_found, conflict (a put of it is under way).
+  virtual Status remove(const block::BlockKey& key) = 0;
+
+  virtual TierUsage usage() const = 0;
+
+ private:
+  friend class Pin;
+  friend class Slot;
+  virtual const block::BlockHeader& header_of(const void* token) const = 0;
+  virtual void unpin(void* token) = 0;
+  virtual void abandon(void* token) = 0;
+};
+
+}  // namespace tarn::store

@@ -1,0 +1,356 @@
+#include "server/store/dram_tier.h"
+
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "common/base/fault_point.h"
+#include "common/base/units.h"
+
+namespace tarn::store {
+namespace {
+
+block::BlockHash hash_of(uint64_t number) {
+  return *block::BlockHash::from(std::string_view(reinterpret_cast<const char*>(&number), 8));
+}
+
+struct PutSpec {
+  uint64_t hash = 0;
+  uint64_t anchor = 0;
+  uint32_t index = 0;
+  uint64_t parent = 0;  // 0: none
+  uint64_t bytes = 16 * kKiB;
+  uint8_t tenant = 1;
+};
+
+BlockPut make_put(const PutSpec& spec) {
+  BlockPut put;
+  put.header.key.tenant.bytes[0] = spec.tenant;
+  put.header.key.space.bytes[0] = 9;
+  put.header.key.hash = hash_of(spec.hash);
+  put.header.anchor = hash_of(spec.anchor == 0 ? spec.hash : spec.anchor);
+  put.header.index = spec.index;
+  put.header.payload_bytes = spec.bytes;
+  if (spec.parent != 0) put.parent = hash_of(spec.parent);
+  return put;
+}
+
+class DramTierTest : public ::testing::Test {
+ protected:
+  void open(uint64_t cap_bytes, uint64_t domain_cap_bytes = 0) {
+    x_pool = std::move(*memory::SlabPool::open(
+        {.shelves = {{memory::kMixedSlabBytes, 2}, {memory::kClassSlabBytes, 2}},
+         .prefault = false}));
+    ASSERT_TRUE(x_pool->wait_until_full(Millis(10'000)).is_ok());
+    DramTierOptions options;
+    options.memory.pool = x_pool.get();
+    options.memory.cap_bytes = cap_bytes;
+    options.memory.domain_cap_bytes = domain_cap_bytes;
+    options.on_change = [this](const BlockChange& change) { note(change); };
+    x_tier = std::make_unique<DramTier>(options);
+  }
+
+  void note(const BlockChange& change) {
+    if (change.removed) {
+      x_removed.push_back(change.header);
+    } else {
+      x_added.push_back(change.header);
+    }
+  }
+
+  // Reserves; waits for the pool where it is behind.
+  Result<Slot> reserve(const BlockPut& put) {
+    while (true) {
+      auto slot = x_tier->reserve(put);
+      const bool slab_is_late = !slot && slot.error().code() == Code::overloaded &&
+                                slot.error().message().find("prepared") != std::string::npos;
+      if (!slab_is_late) return slot;
+      EXPECT_TRUE(x_pool->wait_until_full(Millis(10'000)).is_ok());
+    }
+  }
+
+  Status put(const PutSpec& spec) {
+    auto slot = reserve(make_put(spec));
+    if (!slot) return slot.error();
+    std::memset(slot->bytes().data(), static_cast<int>(spec.hash), slot->bytes().size());
+    x_tier->publish(std::move(*slot));
+    return Status::ok();
+  }
+
+  Result<Pin> read(const PutSpec& spec) {
+    Result<Pin> got = not_found("");
+    x_tier->read(make_put(spec).header.key, [&](Result<Pin> pin) { got = std::move(pin); });
+    return got;
+  }
+
+  bool has(const PutSpec& spec) { return x_tier->find(make_put(spec).header.key) != nullptr; }
+
+  std::unique_ptr<memory::SlabPool> x_pool;
+  std::vector<block::BlockHeader> x_added;
+  std::vector<block::BlockHeader> x_removed;
+  std::unique_ptr<DramTier> x_tier;
+};
+
+TEST_F(DramTierTest, ABlockIsFoundOnlyWhenPublished) {
+  open(64 * kMiB);
+  auto slot = reserve(make_put({.hash = 1}));
+  ASSERT_TRUE(slot);
+  EXPECT_EQ(slot->bytes().size(), 16 * kKiB);
+  EXPECT_FALSE(has({.hash = 1}));
+  EXPECT_FALSE(read({.hash = 1}));
+  EXPECT_EQ(x_tier->reserve(make_put({.hash = 1})).error().code(), Code::conflict);
+  EXPECT_EQ(x_tier->remove(make_put({.hash = 1}).header.key).code(), Code::conflict);
+  x_tier->publish(std::move(*slot));
+  EXPECT_TRUE(has({.hash = 1}));
+  EXPECT_EQ(x_tier->reserve(make_put({.hash = 1})).error().code(), Code::exists);
+  ASSERT_EQ(x_added.size(), 1u);
+  EXPECT_GT(x_added[0].generation.value, 0u);
+}
+
+TEST_F(DramTierTest, AnAbandonedSlotLeavesNothing) {
+  open(64 * kMiB);
+  { auto slot = reserve(make_put({.hash = 1})); }
+  EXPECT_TRUE(x_added.empty());
+  EXPECT_TRUE(x_removed.empty());
+  EXPECT_EQ(x_tier->usage().blocks, 0u);
+  EXPECT_TRUE(put({.hash = 1}).is_ok());
+  const auto pin = read({.hash = 1});
+  ASSERT_TRUE(pin);
+  EXPECT_EQ(pin->bytes()[5], std::byte{1});
+  EXPECT_EQ(pin->header().key.hash, hash_of(1));
+}
+
+TEST_F(DramTierTest, ARemovedBlockKeepsItsBytesWhilePinned) {
+  open(24 * kMiB);
+  ASSERT_TRUE(put({.hash = 7}).is_ok());
+  auto pin = read({.hash = 7});
+  ASSERT_TRUE(pin);
+  ASSERT_TRUE(x_tier->remove(make_put({.hash = 7}).header.key).is_ok());
+  EXPECT_FALSE(has({.hash = 7}));
+  ASSERT_EQ(x_removed.size(), 1u);
+  for (uint64_t i = 100; i < 2000; ++i)
+    ASSERT_TRUE(put({.hash = i}).is_ok());
+  for (const std::byte b : pin->bytes())
+    ASSERT_EQ(b, std::byte{7});
+  pin->release();
+  EXPECT_EQ(x_tier->remove(make_put({.hash = 7}).header.key).code(), Code::not_found);
+}
+
+TEST_F(DramTierTest, EvictionPassesOverWhatIsRead) {
+  open(8 * kMiB);
+  ASSERT_TRUE(put({.hash = 7, .bytes = 256 * kKiB}).is_ok());
+  const auto pin = read({.hash = 7});
+  for (uint64_t i = 100; i < 200; ++i)
+    ASSERT_TRUE(put({.hash = i, .bytes = 256 * kKiB}).is_ok());
+  EXPECT_TRUE(has({.hash = 7}));
+  EXPECT_GT(x_tier->usage().evicted_blocks, 50u);
+  EXPECT_LE(x_tier->usage().memory_bytes, 8 * kMiB);
+}
+
+TEST_F(DramTierTest, TheGenerationRisesWithEachUseOfASlot) {
+  open(8 * kMiB);
+  std::map<uint64_t, uint64_t> newest;  // by address
+  for (uint64_t i = 1; i < 200; ++i) {
+    auto slot = reserve(make_put({.hash = i, .bytes = 256 * kKiB}));
+    ASSERT_TRUE(slot);
+    const auto address = reinterpret_cast<uint64_t>(slot->bytes().data());
+    EXPECT_EQ(address % kPayloadAlignBytes, 0u);
+    x_tier->publish(std::move(*slot));
+    const uint64_t generation = x_added.back().generation.value;
+    EXPECT_GT(generation, newest[address]);
+    newest[address] = generation;
+  }
+}
+
+TEST_F(DramTierTest, TheAnchorsRules) {
+  open(64 * kMiB);
+  ASSERT_TRUE(put({.hash = 1}).is_ok());
+  ASSERT_TRUE(put({.hash = 2, .anchor = 1, .index = 1}).is_ok());
+  EXPECT_EQ(put({.hash = 3, .anchor = 1, .index = 1}).code(), Code::extent_full);
+  EXPECT_EQ(put({.hash = 3, .anchor = 1, .index = 32}).code(), Code::extent_full);
+  EXPECT_EQ(put({.hash = 3, .anchor = 1, .index = 0}).code(), Code::invalid_argument);
+  EXPECT_TRUE(put({.hash = 3, .parent = 2}).is_ok());
+  EXPECT_EQ(put({.hash = 4, .bytes = kBlockBytesMax + 1}).code(), Code::invalid_argument);
+}
+
+TEST_F(DramTierTest, BlocksOfAllSizesHaveAPlace) {
+  open(256 * kMiB);
+  uint64_t hash = 1;
+  for (const uint64_t bytes : {uint64_t{1}, 4 * kKiB, 257 * kKiB, 2 * kMiB, 17 * kMiB, 64 * kMiB})
+    EXPECT_TRUE(put({.hash = hash++, .bytes = bytes}).is_ok()) << bytes;
+  const auto pin = read({.hash = 6});
+  ASSERT_TRUE(pin);
+  EXPECT_EQ(pin->bytes().size(), 64 * kMiB);
+}
+
+TEST_F(DramTierTest, SlabsMoveBetweenSizes) {
+  open(44 * kMiB);
+  for (uint64_t i = 1; i <= 3000; ++i)
+    ASSERT_TRUE(put({.hash = i}).is_ok());
+  for (uint64_t i = 10'000; i < 10'040; ++i)
+    ASSERT_TRUE(put({.hash = i, .bytes = 2 * kMiB}).is_ok()) << i;
+  EXPECT_TRUE(has({.hash = 10'039}));
+  EXPECT_LE(x_tier->usage().memory_bytes, 44 * kMiB);
+}
+
+TEST_F(DramTierTest, ADomainTakesOnlyFromThoseAboveTheirShare) {
+  open(44 * kMiB);
+  for (uint64_t i = 1; i <= 200; ++i)
+    ASSERT_TRUE(put({.hash = i, .tenant = 1}).is_ok());
+  for (uint64_t i = 1; i <= 6000; ++i)
+    ASSERT_TRUE(put({.hash = i, .tenant = 2}).is_ok());
+  for (uint64_t i = 1; i <= 200; ++i)
+    ASSERT_TRUE(has({.hash = i, .tenant = 1})) << i;
+  for (uint64_t i = 300; i <= 900; ++i)
+    ASSERT_TRUE(put({.hash = i, .tenant = 1}).is_ok()) << i;
+  EXPECT_TRUE(has({.hash = 900, .tenant = 1}));
+}
+
+TEST_F(DramTierTest, ADomainStaysUnderItsCap) {
+  open(128 * kMiB, 24 * kMiB);
+  for (uint64_t i = 1; i <= 4000; ++i)
+    ASSERT_TRUE(put({.hash = i}).is_ok());
+  EXPECT_LE(x_tier->usage().memory_bytes, 24 * kMiB);
+  EXPECT_TRUE(has({.hash = 4000}));
+}
+
+TEST_F(DramTierTest, WhatWasHitOutlivesAScan) {
+  open(24 * kMiB);
+  for (uint64_t i = 1; i <= 50; ++i)
+    ASSERT_TRUE(put({.hash = i}).is_ok());
+  for (int round = 0; round < 2; ++round) {
+    for (uint64_t i = 1; i <= 50; ++i)
+      ASSERT_TRUE(read({.hash = i}));
+  }
+  for (uint64_t i = 1000; i < 4000; ++i)
+    ASSERT_TRUE(put({.hash = i}).is_ok());
+  for (uint64_t i = 1; i <= 50; ++i)
+    EXPECT_TRUE(has({.hash = i})) << i;
+}
+
+TEST_F(DramTierTest, RemovesATenantsSpace) {
+  open(64 * kMiB);
+  for (uint64_t i = 1; i <= 10; ++i) {
+    ASSERT_TRUE(put({.hash = i, .tenant = 1}).is_ok());
+    ASSERT_TRUE(put({.hash = i, .tenant = 2}).is_ok());
+  }
+  EXPECT_EQ(x_tier->remove_all(make_put({.hash = 1}).header.key.tenant, {}), 10u);
+  EXPECT_FALSE(has({.hash = 1, .tenant = 1}));
+  EXPECT_TRUE(has({.hash = 1, .tenant = 2}));
+  EXPECT_EQ(x_tier->usage().blocks, 10u);
+}
+
+TEST_F(DramTierTest, AScanShowsEachBlockOnce) {
+  open(64 * kMiB);
+  for (uint64_t i = 1; i <= 300; ++i)
+    ASSERT_TRUE(put({.hash = i}).is_ok());
+  std::multiset<std::string> seen;
+  PositionRange range{{0}, {UINT64_MAX}};
+  int steps = 0;
+  while (true) {
+    const auto next = x_tier->scan(range, 16, [&](const block::BlockHeader& header) {
+      seen.insert(block::to_hex(header.key.hash));
+    });
+    ++steps;
+    if (!next) break;
+    EXPECT_GT(*next, range.first);
+    range.first = *next;
+  }
+  EXPECT_EQ(seen.size(), 300u);
+  EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 300u);
+  EXPECT_GE(steps, 15);
+}
+
+TEST_F(DramTierTest, AFailedReservationLeavesItsSeat) {
+  open(64 * kMiB);
+  fault::arm("store.reserve", {});
+  EXPECT_EQ(put({.hash = 1}).code(), Code::overloaded);
+  fault::disarm_all();
+  EXPECT_TRUE(put({.hash = 1}).is_ok());
+}
+
+// Random chains that fork, reads, pins and removals under a small cap: of the blocks that eviction
+// took, none went while a child of it that knew its parent was still there.
+class ChainProperty : public DramTierTest, public ::testing::WithParamInterface<uint32_t> {
+ protected:
+  struct Node {
+    PutSpec spec;
+    uint64_t parent = 0;
+    uint32_t depth_in_extent = 0;
+  };
+
+  void add_random(uint64_t hash) {
+    Node node;
+    node.spec = {.hash = hash, .bytes = 128 * kKiB};
+    if (!x_nodes.empty() && x_random() % 8 != 0) extend(node);
+    if (reserve_and_publish(node.spec)) {
+      x_nodes[hash] = node;
+      x_here.insert(hash);
+    }
+  }
+
+  // Continues a random block: in its extent if it is the last there, else by a new extent.
+  void extend(Node& node) {
+    const auto parent = std::next(x_nodes.begin(), static_cast<long>(x_random() % x_nodes.size()));
+    const Node& up = parent->second;
+    node.parent = x_here.contains(up.spec.hash) ? up.spec.hash : 0;
+    node.spec.parent = up.spec.hash;
+    if (x_random() % 3 == 0) return;
+    node.spec.anchor = up.spec.anchor == 0 ? up.spec.hash : up.spec.anchor;
+    node.spec.index = up.spec.index + 1;
+  }
+
+  bool reserve_and_publish(const PutSpec& spec) {
+    auto slot = reserve(make_put(spec));
+    if (!slot) {
+      EXPECT_TRUE(slot.error().code() == Code::extent_full ||
+                  slot.error().code() == Code::overloaded)
+          << slot.error().to_string();
+      return false;
+    }
+    check_evictions();
+    x_tier->publish(std::move(*slot));
+    return true;
+  }
+
+  void check_evictions() {
+    for (const auto& header : x_removed) {
+      uint64_t gone = 0;
+      std::memcpy(&gone, header.key.hash.bytes.data(), 8);
+      x_here.erase(gone);
+      for (const uint64_t left : x_here)
+        ASSERT_NE(x_nodes[left].parent, gone) << "child " << left << " outlived its parent";
+    }
+    x_removed.clear();
+  }
+
+  std::mt19937_64 x_random{GetParam()};
+  std::map<uint64_t, Node> x_nodes;
+  std::set<uint64_t> x_here;
+};
+
+TEST_P(ChainProperty, NoParentGoesBeforeItsChild) {
+  open(8 * kMiB);
+  std::vector<Pin> pins;
+  for (uint64_t hash = 1; hash <= 1500; ++hash) {
+    add_random(hash);
+    if (x_random() % 4 == 0 && !x_here.empty()) {
+      const auto some = std::next(x_here.begin(), static_cast<long>(x_random() % x_here.size()));
+      auto pin = read({.hash = *some});
+      ASSERT_TRUE(pin);
+      pins.push_back(std::move(*pin));
+    }
+    if (pins.size() > 3) pins.erase(pins.begin());
+  }
+  EXPECT_GT(x_tier->usage().evicted_blocks, 500u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ChainProperty, ::testing::Range(1u, 9u));
+
+}  // namespace
+}  // namespace tarn::store
