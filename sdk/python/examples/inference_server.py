@@ -18,6 +18,7 @@ import pathlib
 import signal
 import socketserver
 import threading
+import time
 
 import llama
 from session_store import NoSuchSession, StaleSession, StoreUnavailable
@@ -117,6 +118,14 @@ def serve(server):
         server.serve_forever(poll_interval=0.1)
 
 
+def prefill_tokens_per_s(model, count=256):
+    """How fast the model prefills here, measured: the router weighs a fetch against it."""
+    cache = model.empty_cache(count)
+    begin = time.perf_counter()
+    model.prefill([0] * count, cache)
+    return count / (time.perf_counter() - begin)
+
+
 def main():
     """Serves with sessions in Tarn."""
     parser = argparse.ArgumentParser(description="A stateless inference server over Tarn.")
@@ -128,12 +137,18 @@ def main():
     parser.add_argument("--seed", type=int, default=7, help="seed of the model's weights")
     parser.add_argument("--keep-fetched", help="folder to write the fetched bytes to, for checks")
     options = parser.parse_args()
-    from tarn_store import TarnStore  # here, so that tests need no Tarn
+    import tarn  # here, so that tests need no Tarn
+    from tarn_store import TarnStore
 
     model = llama.Model(options.seed)
     store = TarnStore(options, model.config)
     server = InferenceServer(options.socket, model, store, options.keep_fetched)
-    with store.registered(options.name, options.socket, lambda: server.load):
+    spec = tarn.WorkerSpec(
+        name=options.name,
+        endpoint=options.socket,
+        prefill_tokens_per_s=prefill_tokens_per_s(model),
+    )
+    with store.registered(spec, lambda: server.load):
         serve(server)
 
 

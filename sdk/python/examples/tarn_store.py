@@ -95,11 +95,9 @@ class TarnStore(SessionStore):
         return choice.worker, choice.endpoint
 
     @contextlib.contextmanager
-    def registered(self, name, endpoint, load):
-        """Is a worker of the pool while the context lasts; `load` counts its requests."""
-        worker = self.client.register_worker(
-            self.space, tarn.WorkerSpec(name=name, endpoint=endpoint)
-        )
+    def registered(self, spec, load):
+        """Is the worker `spec` of the pool while the context lasts; `load` counts its requests."""
+        worker = self.client.register_worker(self.space, spec)
         ended = threading.Event()
 
         def tell():
