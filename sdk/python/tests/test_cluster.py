@@ -1,4 +1,4 @@
-"""The demonstration's cluster, as far as it goes without Tarn's programs: its etcd and its words."""
+"""The demonstration's cluster, as far as it goes without Tarn's programs."""
 
 import pathlib
 import shutil
@@ -13,6 +13,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "examples"))
 
 import fake_tarn  # noqa: E402
+import inference_server  # noqa: E402, F401  (all that must not be imported twice)
 from processes import Failed  # noqa: E402
 
 
