@@ -92,7 +92,7 @@ def alive_servers(status):
 def payload_bytes(status):
     """Payload bytes on all live storage servers of `status`."""
     alive = alive_servers(status)
-    return sum(int(s["payload_bytes"]) for s in status["servers"] if s["name"] in alive)
+    return sum(int(s["dram_used_bytes"]) for s in status["servers"] if s["name"] in alive)
 
 
 class Cluster:
