@@ -26,6 +26,10 @@ bool may_hold_slots(const Member& member) {
   return member.state == MemberState::up && member.weight > 0;
 }
 
+bool answers(const Member& member) {
+  return member.state == MemberState::up || member.state == MemberState::draining;
+}
+
 // Spreads equal choices, so that the slots of one server have their other copies everywhere.
 uint64_t spread(size_t slot, ServerId id) {
   const std::array<uint64_t, 2> key = {slot, id.value};
@@ -49,17 +53,23 @@ class Board {
   }
 
   bool is_up(ServerId id) const { return may_hold_slots(*seat(id).member); }
+  bool is_answering(ServerId id) const { return answers(*seat(id).member); }
   const std::string& domain(ServerId id) const { return seat(id).domain; }
   double primary_load(ServerId id) const { return per_weight(id, seat(id).primaries); }
   double copy_load(ServerId id) const { return per_weight(id, seat(id).copies); }
   uint32_t learners(ServerId id) const { return seat(id).learners; }
 
   void add_primary(ServerId id) { ++seat(id).primaries; }
+  void drop_primary(ServerId id) { --seat(id).primaries; }
   void add_copy(ServerId id) { ++seat(id).copies; }
   void drop_copy(ServerId id) { --seat(id).copies; }
   void add_learner(ServerId id) {
     ++seat(id).copies;
     ++seat(id).learners;
+  }
+  void drop_learner(ServerId id) {
+    --seat(id).copies;
+    --seat(id).learners;
   }
 
  private:
@@ -136,13 +146,35 @@ bool was_assigned(const SlotEntry& slot) {
   return slot.primary != kNoServer;
 }
 
-// Takes a server that another synced member can stand in for out of a slot.
+// Takes a server out of a slot that has another synced member.
 void leave_slot(Board& board, size_t slot_index, SlotEntry& slot, ServerId id) {
-  erase(slot.learners, id);
   erase(slot.synced, id);
   if (slot.primary != id) return;
   slot.primary = pick_primary(board, slot_index, slot.synced);
   board.add_primary(slot.primary);
+}
+
+bool another_answers(const Board& board, const SlotEntry& slot, ServerId id) {
+  return std::any_of(slot.synced.begin(), slot.synced.end(),
+                     [&](ServerId other) { return other != id && board.is_answering(other); });
+}
+
+// Moves the primary of one slot if that makes it up, or evens the primaries out.
+bool shift_primary(Board& board, size_t slot_index, SlotEntry& slot) {
+  Servers others = slot.synced;
+  erase(others, slot.primary);
+  if (others.empty()) return false;
+  const ServerId best = pick_primary(board, slot_index, others);
+  if (!board.is_up(best)) return false;
+  const double before = board.primary_load(slot.primary);
+  board.add_primary(best);
+  if (board.is_up(slot.primary) && board.primary_load(best) >= before) {
+    board.drop_primary(best);
+    return false;
+  }
+  board.drop_primary(slot.primary);
+  slot.primary = best;
+  return true;
 }
 
 Servers up_among(const Board& board, const Servers& servers) {
@@ -180,27 +212,38 @@ void repair_slot(Board& board, size_t slot_index, SlotEntry& slot, const Cluster
   }
 }
 
-// Offers a settled slot to a server that would still have less than the one that it relieves.
-void rebalance_slot(Board& board, size_t slot_index, SlotEntry& slot, const Servers& candidates) {
-  if (!slot.learners.empty()) return;
-  const ServerId heavy = *std::max_element(
-      slot.synced.begin(), slot.synced.end(),
-      [&](ServerId a, ServerId b) { return board.copy_load(a) < board.copy_load(b); });
+// Makes another server a learner of the slot in place of `heavy` if that evens the copies out and
+// the slot's copies span as many domains as before.
+bool relieve(Board& board, size_t slot_index, SlotEntry& slot, ServerId heavy,
+             const Servers& candidates) {
   Servers rest = slot.synced;
   erase(rest, heavy);
   Servers others = candidates;
   erase(others, heavy);
   const ServerId light = pick_copy(board, slot_index, others, rest);
-  if (light == kNoServer) return;
-  if (shares_domain(board, rest, light) && !shares_domain(board, rest, heavy)) return;
+  if (light == kNoServer) return false;
+  if (shares_domain(board, rest, light) && !shares_domain(board, rest, heavy)) return false;
   const double before = board.copy_load(heavy);
-  board.add_copy(light);
-  const bool gains = board.copy_load(light) < before;
-  board.drop_copy(light);
-  if (!gains) return;
-  slot.learners.push_back(light);
   board.add_learner(light);
+  if (board.copy_load(light) >= before) {
+    board.drop_learner(light);
+    return false;
+  }
+  slot.learners.push_back(light);
   board.drop_copy(heavy);
+  return true;
+}
+
+// Offers a settled slot to a server that would still have less than the one that it relieves.
+void rebalance_slot(Board& board, size_t slot_index, SlotEntry& slot, const Servers& candidates) {
+  if (!slot.learners.empty()) return;
+  Servers heaviest_first = slot.synced;
+  std::sort(heaviest_first.begin(), heaviest_first.end(), [&](ServerId a, ServerId b) {
+    return std::tuple(board.copy_load(a), a) > std::tuple(board.copy_load(b), b);
+  });
+  for (const ServerId heavy : heaviest_first) {
+    if (relieve(board, slot_index, slot, heavy, candidates)) return;
+  }
 }
 
 // The synced member to let go of when a slot has more than its target; never `newest`.
@@ -228,8 +271,7 @@ bool slot_is_available(const ClusterConfig& config, SlotId slot) {
   const SlotEntry& entry = config.slots[slot.value];
   if (!contains(entry.synced, entry.primary)) return false;
   const Member* primary = find_member(config, entry.primary);
-  return primary != nullptr &&
-         (primary->state == MemberState::up || primary->state == MemberState::draining);
+  return primary != nullptr && answers(*primary);
 }
 
 SlotTable assign_slots(const ClusterConfig& config) {
@@ -258,18 +300,42 @@ SlotTable remove_member(const ClusterConfig& config, ServerId id) {
   SlotTable table = config.slots;
   Board board(config);
   for (size_t i = 0; i < table.size(); ++i) {
-    const bool is_last_synced = table[i].synced == Servers{id};
-    const bool is_lost = table[i].synced.empty();
-    if (!is_last_synced && !is_lost) leave_slot(board, i, table[i], id);
-    erase(table[i].learners, id);
+    SlotEntry& slot = table[i];
+    erase(slot.learners, id);
+    if (contains(slot.synced, id) && another_answers(board, slot, id))
+      leave_slot(board, i, slot, id);
   }
   return table;
 }
 
 SlotTable forget_incarnation(const ClusterConfig& config, ServerId id) {
-  SlotTable table = remove_member(config, id);
-  for (SlotEntry& slot : table)
-    erase(slot.synced, id);
+  SlotTable table = config.slots;
+  Board board(config);
+  for (size_t i = 0; i < table.size(); ++i) {
+    SlotEntry& slot = table[i];
+    erase(slot.learners, id);
+    if (!contains(slot.synced, id)) continue;
+    if (slot.synced.size() > 1) {
+      leave_slot(board, i, slot, id);
+    } else {
+      slot.synced.clear();
+    }
+  }
+  return table;
+}
+
+SlotTable balance_primaries(const ClusterConfig& config, uint32_t moves_max) {
+  // Each pass can only even things out further; two do nearly all of it.
+  constexpr int kPasses = 4;
+  SlotTable table = config.slots;
+  Board board(config);
+  uint32_t moves = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    for (size_t i = 0; i < table.size() && moves < moves_max; ++i) {
+      if (!slot_is_available(config, SlotId{static_cast<uint32_t>(i)})) continue;
+      if (shift_primary(board, i, table[i])) ++moves;
+    }
+  }
   return table;
 }
 

@@ -23,14 +23,20 @@ bool slot_is_available(const ClusterConfig& config, SlotId slot);
 // in use and lost slots stay as they are. Without a server that is up nothing changes.
 SlotTable assign_slots(const ClusterConfig& config);
 
-// The server is dead, or has drained: it leaves all lists. Where it was primary another synced
-// member becomes it, one that is up if there is one. Where it is the last synced member it stays,
-// and the slot is unavailable until it comes back.
+// The server is dead, or has drained: it leaves each slot in which another synced member is up or
+// draining, and where it was primary that one becomes it. Where none is, it stays and the slot is
+// unavailable until a synced member comes back: all of them hold every acknowledged append, so
+// whichever is first will do. Hence, to be called again for each member that is down whenever
+// another comes back.
 SlotTable remove_member(const ClusterConfig& config, ServerId id);
 
 // The server came back under another incarnation, so without its logs: it leaves all lists and is a
 // learner from then on. Where it was the last synced member the slot is lost (see SlotEntry).
 SlotTable forget_incarnation(const ClusterConfig& config, ServerId id);
+
+// Moves at most moves_max primaries to other synced members: off members that are not up, then so
+// that primaries are spread by weight. For after a drain begins and after a server has come back.
+SlotTable balance_primaries(const ClusterConfig& config, uint32_t moves_max = kSessionSlots);
 
 struct LearnerOptions {
   // Learners that one server may have at a time; more wait for a later call.
