@@ -305,7 +305,7 @@ TEST_P(Conformance, ASleepingPortIsWoken) {
 }
 
 std::vector<FabricPairFactory> all_pairs() {
-  return {{"loop", make_loop_pair}};
+  return {{"loop", make_loop_pair}, {"ucx", make_ucx_pair}, {"ucx_shm", make_ucx_shm_pair}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Fabrics, Conformance, testing::ValuesIn(all_pairs()),

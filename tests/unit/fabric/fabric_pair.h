@@ -42,6 +42,8 @@ struct FabricPairFactory {
 
 // What the *_pair.cc files of this folder bring.
 std::unique_ptr<FabricPair> make_loop_pair();
+std::unique_ptr<FabricPair> make_ucx_pair();
+std::unique_ptr<FabricPair> make_ucx_shm_pair();
 
 std::vector<std::byte> pattern(size_t bytes, uint64_t seed);
 

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "common/fabric/fabric.h"
+#include "common/fabric/ucx_address.h"
+
+struct ucp_context;
+struct ucp_mem;
+
+namespace tarn::fabric {
+
+// A UCX context: the devices of one kind, and the memory registered with them. Shared by the ports
+// of several threads, so that memory is registered once. Thread-safe. Life: open, ports, destroy
+// after the last port.
+class UcxContext {
+ public:
+  struct Options {
+    Kind kind = Kind::ucx;      // or ucx_shm
+    std::string device = "lo";  // for ucx: network interface or RDMA port ("mlx5_0:1") to bind to
+  };
+
+  // Returns: ok, invalid_argument (not a kind of UCX), unavailable (no such device or transport).
+  static Result<std::shared_ptr<UcxContext>> open(Options options);
+  ~UcxContext();
+  UcxContext(const UcxContext&) = delete;
+  UcxContext& operator=(const UcxContext&) = delete;
+
+  Kind kind() const { return x_options.kind; }
+  // "tcp over lo"
+  std::string transport() const;
+  const UcxIdentity& identity() const { return x_identity; }
+  ucp_context* handle() const { return x_handle; }
+
+  // Returns: ok, unavailable (the device refuses).
+  Status register_memory(MutableBytes memory);
+
+ private:
+  UcxContext(Options options, ucp_context* handle);
+
+  const Options x_options;
+  const UcxIdentity x_identity;
+  ucp_context* const x_handle;
+  std::mutex x_mutex;
+  std::vector<ucp_mem*> x_registered;
+};
+
+}  // namespace tarn::fabric

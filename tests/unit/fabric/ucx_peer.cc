@@ -1,0 +1,79 @@
+// usage: fabric_ucx_peer KIND HEX-ADDRESS
+// Opens a port of KIND (ucx or ucx_shm), connects it to the address, writes its own address in hex
+// to stdout, and then answers each message with a payload by one that brings the same bytes back,
+// and each other message with its header. Ends with its stdin.
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "common/base/check.h"
+#include "common/fabric/ucx_port.h"
+#include "tests/unit/fabric/hex.h"
+
+namespace tarn::fabric {
+namespace {
+
+class Echo {
+ public:
+  Echo(Kind kind, const std::string& address) {
+    UcxPort::Options options;
+    options.context = UcxContext::open({.kind = kind, .device = "lo"}).value();
+    x_port = UcxPort::open(std::move(options)).value();
+    x_port->set_handler([this](uint64_t, Bytes header, Payload& payload) { on(header, payload); });
+    x_back = x_port->connect({.peer_address = address, .link = 1, .on_lost = {}}).value();
+  }
+
+  void run() {
+    std::printf("%s\n", to_hex(x_port->address()).c_str());
+    std::fflush(stdout);
+    pollfd input{STDIN_FILENO, POLLIN, 0};
+    while (poll(&input, 1, 0) == 0) {
+      if (x_port->progress() > 0 || !x_port->arm()) continue;
+      pollfd both[2] = {{x_port->event_fd(), POLLIN, 0}, input};
+      poll(both, 2, 100);
+    }
+  }
+
+ private:
+  struct Job {
+    std::vector<std::byte> header;
+    std::vector<std::byte> bytes;
+  };
+
+  void on(Bytes header, Payload& payload) {
+    x_jobs.push_back({{header.begin(), header.end()}, std::vector<std::byte>(payload.size())});
+    const auto job = std::prev(x_jobs.end());
+    if (payload.size() == 0) return answer(job);
+    const MutableBytes into = job->bytes;
+    payload.receive({&into, 1}, [this, job](Code code, uint32_t) {
+      if (code == Code::ok) answer(job);
+    });
+  }
+
+  void answer(std::list<Job>::iterator job) {
+    const Bytes part = job->bytes;
+    const std::span<const Bytes> payload(&part, job->bytes.empty() ? 0 : 1);
+    const Status sent =
+        x_back->send(job->header, payload, [this, job](Code) { x_jobs.erase(job); });
+    if (!sent.is_ok()) x_jobs.erase(job);
+  }
+
+  std::list<Job> x_jobs;
+  std::unique_ptr<UcxPort> x_port;
+  std::unique_ptr<Connection> x_back;
+};
+
+}  // namespace
+}  // namespace tarn::fabric
+
+int main(int argc, char** argv) {
+  TARN_CHECK(argc == 3);
+  const auto kind =
+      std::string(argv[1]) == "ucx" ? tarn::fabric::Kind::ucx : tarn::fabric::Kind::ucx_shm;
+  tarn::fabric::Echo(kind, tarn::fabric::from_hex(argv[2])).run();
+  return 0;
+}
