@@ -68,7 +68,7 @@ std::string footer(const Schema& schema) {
 }
 
 Status unexpected(const Schema& schema, const std::string& argument) {
-  if (argument.rfind("-", 0) != 0) {
+  if (argument.empty() || argument[0] != '-') {
     return invalid_argument("unexpected argument \"" + argument +
                             "\": values follow their flag, as in --item value or --item=true");
   }

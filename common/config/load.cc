@@ -45,7 +45,9 @@ std::vector<std::string> warn_of_typos(const Schema& schema, const Environment& 
     if (name.compare(0, prefix.size(), prefix) != 0) break;
     const std::string meant = nearest(name.substr(prefix.size()), known);
     if (meant.empty() || prefix + meant == name) continue;
-    warnings.push_back(name + ": no such variable (did you mean " + prefix + meant + "?)");
+    std::string warning = name;
+    warning.append(": no such variable (did you mean ").append(prefix).append(meant).append("?)");
+    warnings.push_back(std::move(warning));
   }
   return warnings;
 }
@@ -88,12 +90,12 @@ Result<Values> load(const Schema& schema, int argc, const char* const* argv,
     return values;
   }
   if (const std::string path = config_path(schema, flags, env); !path.empty()) {
-    TARN_ASSIGN_OR_RETURN(Settings from_file, read_file(schema, path));
-    apply(values, std::move(from_file));
+    TARN_ASSIGN_OR_RETURN(const Settings from_file, read_file(schema, path));
+    apply(values, from_file);
   }
-  TARN_ASSIGN_OR_RETURN(Settings from_env, read_environment(schema, env));
-  apply(values, std::move(from_env));
-  apply(values, std::move(flags.settings));
+  TARN_ASSIGN_OR_RETURN(const Settings from_env, read_environment(schema, env));
+  apply(values, from_env);
+  apply(values, flags.settings);
   values.finish(flags.print_config ? values.to_toml() : "", warn_of_typos(schema, env));
   return values;
 }
