@@ -12,9 +12,10 @@
 namespace tarn::config {
 namespace {
 
-void apply(Values& values, Settings settings) {
-  for (auto& [index, setting] : settings)
-    values.set(index, std::move(setting));
+void put_in_effect(Values& values, const Settings& settings) {
+  for (const auto& [index, setting] : settings) {
+    values.set(index, setting);
+  }
 }
 
 Result<Settings> read_environment(const Schema& schema, const Environment& env) {
@@ -91,11 +92,11 @@ Result<Values> load(const Schema& schema, int argc, const char* const* argv,
   }
   if (const std::string path = config_path(schema, flags, env); !path.empty()) {
     TARN_ASSIGN_OR_RETURN(const Settings from_file, read_file(schema, path));
-    apply(values, from_file);
+    put_in_effect(values, from_file);
   }
   TARN_ASSIGN_OR_RETURN(const Settings from_env, read_environment(schema, env));
-  apply(values, from_env);
-  apply(values, flags.settings);
+  put_in_effect(values, from_env);
+  put_in_effect(values, flags.settings);
   values.finish(flags.print_config ? values.to_toml() : "", warn_of_typos(schema, env));
   return values;
 }
