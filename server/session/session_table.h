@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/base/status.h"
+#include "proto/tarn/v1/sessions.pb.h"
+
+namespace tarn::session {
+
+// Limits of one session.
+inline constexpr int kManifestBlocksMax = 65'536;
+inline constexpr int kManifestTokensMax = 8 << 20;
+inline constexpr int kAppliedRequestsMax =
+    64;  // retries older than this many changes are not recognised
+
+// The sessions of one slot, as its log's entries make them: the same entries give the same table
+// everywhere, whatever the local clock says. One-thread (its slot's lock).
+class SessionTable {
+ public:
+  using Key = std::pair<std::string, std::string>;  // tenant name, session id
+
+  // What `command` gives without a change: a refusal, a resolved manifest, or the first result of a
+  // repeated request. None: it must go through the log.
+  std::optional<v1::SessionResult> answer(const v1::SessionCommand& command, int64_t unix_ms) const;
+
+  // Applies a command of the log. Precondition: none; what cannot be applied changes nothing and
+  // says why.
+  v1::SessionResult apply(const v1::SessionCommand& command, int64_t unix_ms);
+
+  // The whole table, without sessions that expired before unix_ms, and back.
+  v1::SlotSnapshot snapshot(int64_t unix_ms) const;
+  void restore(const v1::SlotSnapshot& snapshot);
+  void clear() { x_sessions.clear(); }
+
+  // Calls `visit` for the tenant's sessions with this prefix after `after`, in order of id, until
+  // it returns false.
+  void list(const v1::ListSlotRequest& request, int64_t unix_ms,
+            const std::function<bool(const v1::Manifest&)>& visit) const;
+
+  size_t size() const { return x_sessions.size(); }
+
+ private:
+  const v1::SessionState* find(const std::string& tenant, const std::string& id,
+                               int64_t unix_ms) const;
+
+  std::map<Key, v1::SessionState> x_sessions;
+};
+
+// The id of the session that the command is about: it names the slot. Empty when the command holds
+// no operation.
+const std::string& session_id_of(const v1::SessionCommand& command);
+
+// Returns: ok, invalid_argument naming the field: ids, sizes, hashes, request ids.
+Status validate(const v1::SessionCommand& command);
+
+// True for commands that only read.
+bool is_read(const v1::SessionCommand& command);
+
+uint64_t block_count(const v1::Manifest& manifest);
+
+}  // namespace tarn::session

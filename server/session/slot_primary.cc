@@ -1,0 +1,239 @@
+#include "server/session/slot_primary.h"
+
+#include <algorithm>
+
+#include "common/base/check.h"
+#include "common/base/fault_point.h"
+#include "common/rpc/convert.h"
+
+namespace tarn::session {
+namespace {
+
+v1::SessionResult failed(const SlotView& view, const Status& status) {
+  v1::SessionResult result;
+  result.set_outcome(rpc::to_outcome(status.code()));
+  result.set_message(status.message());
+  result.set_epoch(view.epoch);
+  return result;
+}
+
+Status unreachable(ServerId member, const Status& why) {
+  return unavailable("session slot: member " + std::to_string(member.value) +
+                     " did not answer: " + why.message());
+}
+
+// The outcome of an answered call as a status: a member that has promised a higher epoch fences
+// this primary.
+template <typename Response>
+Status outcome_of(const Response& response, const char* what) {
+  const Code code = rpc::from_outcome(response.outcome());
+  if (code == Code::ok) return Status::ok();
+  return {code, std::string("session slot: a member refused to ") + what};
+}
+
+bool is_longer(const v1::ReadLogResponse& a, const LogHead& b) {
+  return std::pair(a.last_epoch(), a.last_index()) > std::pair(b.last_epoch, b.last_index);
+}
+
+}  // namespace
+
+std::vector<ServerId> SlotPrimary::required(const SlotView& view) const {
+  std::vector<ServerId> members;
+  for (const ServerId id : view.entry.synced) {
+    if (id != view.self) members.push_back(id);
+  }
+  for (const ServerId id : view.entry.learners) {
+    const auto& told = x_complete_learners;
+    if (std::find(told.begin(), told.end(), id.value) != told.end()) members.push_back(id);
+  }
+  return members;
+}
+
+Status SlotPrimary::send(ServerId to, const v1::ReplicateRequest& request) {
+  auto response = x_peers.replicate(to, request);
+  if (!response.has_value()) return unreachable(to, response.error());
+  if (response->outcome() == v1::OUTCOME_CONFLICT) {
+    TARN_ASSIGN_OR_RETURN(auto everything, x_member.whole(request.epoch()));
+    everything.set_complete(request.complete());
+    response = x_peers.replicate(to, everything);
+    if (!response.has_value()) return unreachable(to, response.error());
+  }
+  return outcome_of(*response, "take the log");
+}
+
+Status SlotPrimary::adopt_longest(const SlotView& view, const LogHead& own) {
+  LogHead longest = own;
+  ServerId holder = view.self;
+  v1::ReadLogRequest ask;
+  ask.set_slot(x_slot.value);
+  ask.set_epoch(view.epoch);
+  for (const ServerId id : view.entry.synced) {
+    if (id == view.self) continue;
+    const auto response = x_peers.read_log(id, ask);
+    if (!response.has_value()) return unreachable(id, response.error());
+    TARN_RETURN_IF_ERROR(outcome_of(*response, "show its log"));
+    if (!is_longer(*response, longest)) continue;
+    longest.last_epoch = response->last_epoch();
+    longest.last_index = response->last_index();
+    holder = id;
+  }
+  if (holder == view.self) return Status::ok();
+  ask.set_from_index(1);
+  const auto log = x_peers.read_log(holder, ask);
+  if (!log.has_value()) return unreachable(holder, log.error());
+  TARN_RETURN_IF_ERROR(outcome_of(*log, "send its log"));
+  return x_member.install(view.epoch, *log);
+}
+
+Status SlotPrimary::spread_tail(const SlotView& view, const v1::LogEntry& tail) {
+  TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
+  v1::ReplicateRequest request;
+  request.set_slot(x_slot.value);
+  request.set_epoch(view.epoch);
+  const bool has_tail = tail.index() != 0;
+  request.set_from_index(has_tail ? tail.index() : head.last_index + 1);
+  TARN_ASSIGN_OR_RETURN(const uint64_t previous, x_member.epoch_at(request.from_index() - 1));
+  request.set_previous_epoch(previous);
+  if (has_tail) *request.add_entries() = tail;
+  for (const ServerId id : required(view))
+    TARN_RETURN_IF_ERROR(send(id, request));
+  return Status::ok();
+}
+
+Status SlotPrimary::take_over(const SlotView& view) {
+  TARN_ASSIGN_OR_RETURN(const LogHead own, x_member.promise(view.epoch));
+  x_complete_learners = own.complete_learners;
+  TARN_RETURN_IF_ERROR(adopt_longest(view, own));
+  TARN_ASSIGN_OR_RETURN(const v1::LogEntry tail, x_member.restamp_last(view.epoch));
+  TARN_RETURN_IF_ERROR(spread_tail(view, tail));
+  TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
+  TARN_ASSIGN_OR_RETURN(x_table, x_member.table_at(head.last_index));
+  x_ready_epoch = view.epoch;
+  return Status::ok();
+}
+
+Status SlotPrimary::ready(const SlotView& view) {
+  if (!view.is_primary()) {
+    return unavailable("session slot " + std::to_string(x_slot.value) + ": the primary is server " +
+                       std::to_string(view.entry.primary.value));
+  }
+  const auto& synced = view.entry.synced;
+  if (std::find(synced.begin(), synced.end(), view.self) == synced.end()) {
+    return unavailable("session slot: its last copy is lost; an operator must decide");
+  }
+  if (x_ready_epoch == view.epoch) return Status::ok();
+  if (x_ready_epoch > view.epoch) return stale_epoch("this server has moved on to a later epoch");
+  return take_over(view);
+}
+
+Result<v1::SessionResult> SlotPrimary::commit(const SlotView& view,
+                                              const v1::SessionCommand& command) {
+  v1::LogEntry entry;
+  entry.set_unix_ms(x_clock.unix_ms());
+  *entry.mutable_command() = command;
+  TARN_ASSIGN_OR_RETURN(entry, x_member.append(view.epoch, std::move(entry)));
+  TARN_RETURN_IF_ERROR(spread_tail(view, entry));
+  const auto result = x_table.apply(entry.command(), entry.unix_ms());
+  // The entry is on all members: a snapshot that cannot be written now is written later.
+  (void)x_member.compact(entry.index());
+  return result;
+}
+
+v1::SessionResult SlotPrimary::execute(const SlotView& view, const v1::SessionCommand& command) {
+  if (const Status status = validate(command); !status.is_ok()) return failed(view, status);
+  if (is_read(command)) {
+    if (const Status status = confirm(view); !status.is_ok()) return failed(view, status);
+  }
+  const std::lock_guard lock(x_mutex);
+  if (const Status status = ready(view); !status.is_ok()) return failed(view, status);
+  auto answered = x_table.answer(command, x_clock.unix_ms());
+  if (!answered) {
+    auto committed = commit(view, command);
+    if (!committed.has_value()) {
+      x_ready_epoch = 0;
+      return failed(view, committed.error());
+    }
+    if (TARN_FAULT_POINT("session.before_answer")) return failed(view, unavailable("fault point"));
+    answered = *committed;
+  }
+  answered->set_epoch(view.epoch);
+  return *answered;
+}
+
+Status SlotPrimary::list(const SlotView& view, const v1::ListSlotRequest& request,
+                         const std::function<bool(const v1::Manifest&)>& visit) {
+  const std::lock_guard lock(x_mutex);
+  TARN_RETURN_IF_ERROR(ready(view));
+  x_table.list(request, x_clock.unix_ms(), visit);
+  return Status::ok();
+}
+
+Status SlotPrimary::confirm_round(const SlotView& view) {
+  v1::ConfirmRequest ask;
+  ask.set_slot(x_slot.value);
+  ask.set_epoch(view.epoch);
+  for (const ServerId id : view.entry.synced) {
+    if (id == view.self) continue;
+    const auto response = x_peers.confirm(id, ask);
+    if (!response.has_value()) return unreachable(id, response.error());
+    TARN_RETURN_IF_ERROR(outcome_of(*response, "confirm the epoch"));
+  }
+  return outcome_of(x_member.confirm(ask), "confirm the epoch");
+}
+
+Status SlotPrimary::confirm(const SlotView& view) {
+  if (!view.is_primary()) return unavailable("session slot: this server is not its primary");
+  std::unique_lock lock(x_round_mutex);
+  const uint64_t mine = x_rounds_begun + 1;  // a round that runs now began before this read
+  while (x_rounds_ended < mine) {
+    if (x_rounds_begun > x_rounds_ended) {
+      x_round_ended.wait(lock);
+      continue;
+    }
+    const uint64_t round = ++x_rounds_begun;
+    lock.unlock();
+    Status status = confirm_round(view);
+    lock.lock();
+    TARN_CHECK(round == x_rounds_ended + 1);
+    x_rounds_ended = round;
+    x_round_status = std::move(status);
+    x_round_ended.notify_all();
+  }
+  return x_round_status;
+}
+
+Status SlotPrimary::teach_learners(const SlotView& view) {
+  const std::lock_guard lock(x_mutex);
+  if (view.entry.learners.empty() || !view.is_primary()) return Status::ok();
+  TARN_RETURN_IF_ERROR(ready(view));
+  Status worst;
+  for (const ServerId id : view.entry.learners) {
+    const Status status = teach(view, id);
+    if (!status.is_ok()) worst = status;
+  }
+  return worst;
+}
+
+Status SlotPrimary::teach(const SlotView& view, ServerId learner) {
+  const auto& told = x_complete_learners;
+  if (std::find(told.begin(), told.end(), learner.value) == told.end()) {
+    TARN_ASSIGN_OR_RETURN(const auto everything, x_member.whole(view.epoch));
+    TARN_RETURN_IF_ERROR(send(learner, everything));
+    // First every append needs it, then it is told so: never the other way round.
+    auto more = told;
+    more.push_back(learner.value);
+    TARN_RETURN_IF_ERROR(x_member.set_complete_learners(more));
+    x_complete_learners = std::move(more);
+  }
+  // Said again in every round: the learner may have restarted, or the epoch may be another.
+  v1::ReplicateRequest word;
+  TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
+  word.set_slot(x_slot.value);
+  word.set_epoch(view.epoch);
+  word.set_from_index(head.last_index + 1);
+  word.set_previous_epoch(head.last_epoch);
+  word.set_complete(true);
+  return send(learner, word);
+}
+
+}  // namespace tarn::session

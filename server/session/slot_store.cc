@@ -1,0 +1,196 @@
+#include "server/session/slot_store.h"
+
+#include <algorithm>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/thread_name.h"
+#include "common/base/units.h"
+#include "common/block/key.h"
+#include "common/ring/position.h"
+#include "common/rpc/convert.h"
+
+namespace tarn::session {
+namespace {
+
+constexpr uint32_t kListLimitMax = 1000;
+
+v1::SessionResult refusal(Code code, std::string message, uint64_t epoch) {
+  v1::SessionResult result;
+  result.set_outcome(rpc::to_outcome(code));
+  result.set_message(std::move(message));
+  result.set_epoch(epoch);
+  return result;
+}
+
+bool holds(const std::vector<ServerId>& members, ServerId id) {
+  return std::find(members.begin(), members.end(), id) != members.end();
+}
+
+void add_summary(const v1::Manifest& manifest, v1::ListSessionsResponse& list) {
+  auto* summary = list.add_sessions();
+  summary->set_session_id(manifest.session_id());
+  summary->set_space(manifest.space());
+  summary->set_version(manifest.version());
+  summary->set_block_count(block_count(manifest));
+  summary->set_token_count(manifest.token_count());
+  summary->set_pinned(manifest.pinned());
+  summary->set_updated_unix_ms(manifest.updated_unix_ms());
+  summary->set_parent(manifest.parent());
+}
+
+// The first `limit` of all slots' sessions, in order of id; each slot gave its own first ones.
+void merge(v1::ListSessionsResponse& list, uint32_t limit) {
+  auto& sessions = *list.mutable_sessions();
+  std::sort(sessions.begin(), sessions.end(),
+            [](const auto& a, const auto& b) { return a.session_id() < b.session_id(); });
+  if (static_cast<uint32_t>(sessions.size()) <= limit) return;
+  sessions.DeleteSubrange(static_cast<int>(limit), sessions.size() - static_cast<int>(limit));
+  list.set_next(sessions[static_cast<int>(limit) - 1].session_id());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SlotStore>> SlotStore::open(SlotStoreOptions options) {
+  TARN_CHECK(options.clock != nullptr);
+  TARN_ASSIGN_OR_RETURN(auto log, SlotLog::open(options.folder));
+  return std::unique_ptr<SlotStore>(new SlotStore(std::move(options), std::move(log)));
+}
+
+SlotStore::SlotStore(SlotStoreOptions options, std::unique_ptr<SlotLog> log)
+    : x_options(std::move(options)), x_log(std::move(log)) {
+  x_slots.reserve(kSessionSlots);
+  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+    x_slots.push_back(std::make_unique<Slot>(SlotId{i}, *x_log, x_options.peers, *x_options.clock));
+  }
+  if (x_options.teach_interval.count() > 0) x_thread = std::thread([this] { run(); });
+}
+
+SlotStore::~SlotStore() {
+  {
+    const std::lock_guard lock(x_mutex);
+    x_stopping = true;
+  }
+  x_wake.notify_all();
+  if (x_thread.joinable()) x_thread.join();
+}
+
+void SlotStore::set_config(std::shared_ptr<const ring::ClusterConfig> config, ServerId self) {
+  TARN_CHECK(config != nullptr);
+  const std::lock_guard lock(x_mutex);
+  if (x_config.cluster && x_config.cluster->epoch > config->epoch) return;
+  x_config = {std::move(config), self};
+  x_wake.notify_all();
+}
+
+SlotStore::Config SlotStore::config() const {
+  const std::lock_guard lock(x_mutex);
+  return x_config;
+}
+
+SlotView SlotStore::view_of(const Config& config, uint32_t slot) const {
+  TARN_CHECK(slot < kSessionSlots);
+  if (!config.cluster) return {};
+  return {config.cluster->epoch.value, config.self, config.cluster->slots[slot]};
+}
+
+v1::SessionResult SlotStore::execute(const v1::SessionCommand& command) {
+  const Config now = config();
+  if (!now.cluster) return refusal(Code::unavailable, "the server has no config yet", 0);
+  const uint64_t epoch = now.cluster->epoch.value;
+  if (command.epoch() > epoch) {
+    return refusal(Code::stale_epoch, "the server still runs epoch " + std::to_string(epoch),
+                   epoch);
+  }
+  const auto position =
+      ring::session_position(block::tenant_id(command.tenant()), session_id_of(command));
+  const uint32_t slot = ring::slot_of(position).value;
+  return x_slots[slot]->primary.execute(view_of(now, slot), command);
+}
+
+Result<v1::ListSessionsResponse> SlotStore::list(const v1::ListSlotRequest& request) {
+  const Config now = config();
+  if (!now.cluster) return unavailable("the server has no config yet");
+  v1::ListSlotRequest bounded = request;
+  const bool is_limited = request.limit() != 0 && request.limit() < kListLimitMax;
+  bounded.set_limit(is_limited ? request.limit() : kListLimitMax);
+  v1::ListSessionsResponse list;
+  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+    const SlotView view = view_of(now, i);
+    if (!view.is_primary()) continue;
+    uint32_t taken = 0;
+    TARN_RETURN_IF_ERROR(x_slots[i]->primary.list(view, bounded, [&](const v1::Manifest& manifest) {
+      add_summary(manifest, list);
+      return ++taken < bounded.limit() + 1;
+    }));
+  }
+  merge(list, bounded.limit());
+  return list;
+}
+
+v1::ReplicateResponse SlotStore::replicate(const v1::ReplicateRequest& request) {
+  v1::ReplicateResponse response;
+  if (request.slot() >= kSessionSlots) {
+    response.set_outcome(v1::OUTCOME_INVALID_ARGUMENT);
+    response.set_message("slot: there are only " + std::to_string(kSessionSlots));
+    return response;
+  }
+  Slot& slot = *x_slots[request.slot()];
+  response = slot.member.replicate(request);
+  if (response.outcome() == v1::OUTCOME_OK && request.complete()) {
+    slot.complete_epoch.store(request.epoch());
+  }
+  return response;
+}
+
+v1::ConfirmResponse SlotStore::confirm(const v1::ConfirmRequest& request) {
+  v1::ConfirmResponse response;
+  response.set_outcome(v1::OUTCOME_INVALID_ARGUMENT);
+  if (request.slot() >= kSessionSlots) return response;
+  return x_slots[request.slot()]->member.confirm(request);
+}
+
+v1::ReadLogResponse SlotStore::read_log(const v1::ReadLogRequest& request) {
+  v1::ReadLogResponse response;
+  response.set_outcome(v1::OUTCOME_INVALID_ARGUMENT);
+  if (request.slot() >= kSessionSlots) return response;
+  return x_slots[request.slot()]->member.read_log(request);
+}
+
+std::vector<uint32_t> SlotStore::caught_up_slots() const {
+  const Config now = config();
+  std::vector<uint32_t> slots;
+  if (!now.cluster) return slots;
+  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+    const bool is_learner = holds(now.cluster->slots[i].learners, now.self);
+    if (is_learner && x_slots[i]->complete_epoch.load() == now.cluster->epoch.value) {
+      slots.push_back(i);
+    }
+  }
+  return slots;
+}
+
+void SlotStore::teach_learners() {
+  const Config now = config();
+  if (!now.cluster) return;
+  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+    const SlotView view = view_of(now, i);
+    if (!view.is_primary() || view.entry.learners.empty()) continue;
+    const Status status = x_slots[i]->primary.teach_learners(view);
+    if (!status.is_ok()) log::debug("slot {}: learners wait: {}", i, status.to_string());
+    if (config().cluster != now.cluster) return;
+  }
+}
+
+void SlotStore::run() {
+  set_thread_name("tarn-slots");
+  std::unique_lock lock(x_mutex);
+  while (!x_stopping) {
+    lock.unlock();
+    teach_learners();
+    lock.lock();
+    if (!x_stopping) x_wake.wait_for(lock, x_options.teach_interval);
+  }
+}
+
+}  // namespace tarn::session
