@@ -62,9 +62,7 @@ TenantId tenant_id(std::string_view tenant_name);
 
 template <>
 struct std::hash<tarn::block::BlockHash> {
-  size_t operator()(const tarn::block::BlockHash& h) const {
-    return tarn::block::hash_value(h);
-  }
+  size_t operator()(const tarn::block::BlockHash& h) const { return tarn::block::hash_value(h); }
 };
 
 template <>

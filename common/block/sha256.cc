@@ -122,7 +122,7 @@ TARN_TARGET_SHA void compress_x86_sha(std::array<uint32_t, 8>& state, const uint
   _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
 }
 
-// g++ 12's __builtin_cpu_supports does not know "sha"; leaf 7, EBX bit 29 says it.
+// g++ 12's __builtin_cpu_supports does not know "sha": CPUID leaf 7, EBX bit 29 says it.
 bool has_x86_sha() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
