@@ -23,6 +23,11 @@ if(TARN_SANITIZE)
   add_compile_options(-fsanitize=${TARN_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TARN_SANITIZE})
+  if(TARN_SANITIZE MATCHES "thread")
+    # protobuf's headers lay out their maps differently when they see this macro; Debian's library was built without it.
+    # libstdc++ needs what it stands for.
+    add_compile_options(-U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1)
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 takes the instrumented destructors of variants for reads of what was never written.
     add_compile_options(-Wno-maybe-uninitialized)
@@ -43,7 +48,7 @@ if(TARN_SANITIZE MATCHES "address")
     "UBSAN_OPTIONS=print_stacktrace=1")
 elseif(TARN_SANITIZE MATCHES "thread")
   set(TARN_SANITIZER_ENVIRONMENT
-    "TSAN_OPTIONS=suppressions=${suppressions}/thread.supp:halt_on_error=1:second_deadlock_stack=1")
+    "TSAN_OPTIONS=suppressions=${suppressions}/thread.supp:halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1")
 endif()
 
 # tarn_warnings(TARGET): the warnings that our own code must be free of.
