@@ -30,8 +30,11 @@ LIBRARIES = [
     ("RocksDB", r"rocksdb/", r"\w+/index/|server/session/"),
     ("gRPC", r"(grpcpp|grpc|google/protobuf)/|.*\.grpc\.pb\.h$", GRPC_FOLDERS),
     # Plain messages, without services, are also what slot logs and the config are kept in.
-    ("generated protos", r".*\.pb\.h$",
-     GRPC_FOLDERS + r"|server/session/|router/(cluster|session|pool)/"),
+    (
+        "generated protos",
+        r".*\.pb\.h$",
+        GRPC_FOLDERS + r"|server/session/|router/(cluster|session|pool)/",
+    ),
     ("UCX", r"(ucp|ucs|uct|ucm)/", r"common/fabric/ucx_|benchmarks/baseline/"),
     ("OpenSSL", r"openssl/", r"common/auth/"),
     ("liburing", r"liburing", r"server/io/"),
