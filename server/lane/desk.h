@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/clock.h"
+#include "server/lane/lane_metrics.h"
+#include "server/lane/peer.h"
+#include "server/lane/replies.h"
+#include "server/lane/view.h"
+#include "server/store/tier.h"
+
+namespace tarn::lane {
+
+// What the parts that serve one lane's requests share. One-thread (the lane's).
+struct Desk {
+  Desk(const Clock& c, store::Tier& t, LaneMetrics& m)
+      : clock(c), tier(t), metrics(m), replies(peers, m) {}
+
+  uint16_t lane = 0;
+  uint16_t lane_count = 1;
+  const Clock& clock;
+  store::Tier& tier;
+  LaneMetrics& metrics;
+  ClusterViewPtr view;  // null until the first config
+  Peers peers;
+  Replies replies;
+
+  Epoch epoch() const { return view == nullptr ? Epoch{0} : view->epoch(); }
+
+  // Counted; answered if the peer is still there.
+  void refuse(Peer& peer, wire::Route route, const Status& why) {
+    replies.refuse(peer, route, {epoch(), why.code(), why.message()});
+  }
+};
+
+// Requests wait at most this long, whatever they ask for.
+inline constexpr Nanos kRequestTimeMax = std::chrono::seconds(60);
+// A requester gives up at its deadline; what is still in flight after this is ended by force.
+inline constexpr Nanos kForceCloseAfter = std::chrono::milliseconds(500);
+
+// When a request has to end.
+inline Instant deadline_of(const wire::RequestHead& head, Instant now) {
+  const Nanos asked = std::chrono::microseconds(static_cast<int64_t>(head.deadline_us));
+  return now + (asked < kRequestTimeMax ? asked : kRequestTimeMax);
+}
+
+}  // namespace tarn::lane

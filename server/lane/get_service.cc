@@ -1,0 +1,170 @@
+#include "server/lane/get_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+
+namespace tarn::lane {
+
+void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
+                       const TenantId& tenant) {
+  Work* work = x_works.take();
+  if (work == nullptr) {
+    x_desk.refuse(peer, route, overloaded("the lane serves too many gets"));
+    return;
+  }
+  const Instant now = x_desk.clock.now();
+  work->peer = &peer;
+  work->route = route;
+  work->request = request;
+  work->tenant = tenant;
+  work->began = now;
+  work->deadline = deadline_of(request.head, now);
+  work->next = 0;
+  work->miss_count = 0;
+  work->in_flight = 0;
+  work->is_stalled = false;
+  ++peer.requests;
+  advance(*work);
+}
+
+block::BlockKey GetService::key_of(const Work& work) const {
+  const wire::GetItem& item = work.request.items[work.next];
+  return {work.tenant, work.request.head.space, item.shard, item.hash};
+}
+
+// Never runs inside itself: a read that ends at once is taken up by the loop.
+void GetService::advance(Work& work) {
+  if (work.is_advancing) return;
+  work.is_advancing = true;
+  while (work.next < work.request.items.size() && work.in_flight < kSendsPerGetMax &&
+         !work.is_reading && !work.is_stalled) {
+    step(work);
+  }
+  work.is_advancing = false;
+  finish_if_done(work);
+}
+
+void GetService::step(Work& work) {
+  if (work.peer->is_closed) {
+    work.next = static_cast<uint16_t>(work.request.items.size());
+    work.miss_count = 0;
+    return;
+  }
+  work.is_reading = true;
+  x_desk.tier.read(key_of(work), [this, &work](Result<store::Pin> pin) {
+    work.is_reading = false;
+    on_read(work, std::move(pin));
+    advance(work);
+  });
+}
+
+void GetService::on_read(Work& work, Result<store::Pin> pin) {
+  if (!pin) {
+    x_desk.metrics.get_misses.add();
+    miss(work, pin.error().code());
+  } else if (pin->header().payload_bytes > work.request.items[work.next].bytes_max) {
+    x_desk.metrics.refused(Code::invalid_argument);
+    miss(work, Code::invalid_argument);
+  } else if (!send(work, std::move(*pin))) {
+    return;
+  }
+  ++work.next;
+}
+
+void GetService::miss(Work& work, Code code) {
+  if (work.miss_count > 0 && work.miss_code != code) flush_misses(work);
+  work.miss_code = code;
+  ++work.miss_count;
+}
+
+void GetService::flush_misses(Work& work) {
+  if (work.miss_count == 0) return;
+  wire::GetReply reply;
+  reply.epoch = x_desk.epoch();
+  reply.first = static_cast<uint16_t>(work.next - work.miss_count);
+  reply.count = std::exchange(work.miss_count, uint16_t{0});
+  reply.code = work.miss_code;
+  x_desk.replies.send(*work.peer, work.route, reply);
+}
+
+// False when the fabric cannot take it now: the same item is tried again later.
+bool GetService::send(Work& work, store::Pin pin) {
+  flush_misses(work);
+  const block::BlockHeader& header = pin.header();
+  wire::GetReply reply;
+  reply.epoch = x_desk.epoch();
+  reply.first = work.next;
+  reply.generation = header.generation;
+  reply.payload_bytes = header.payload_bytes;
+  reply.payload_crc = header.payload_crc;
+  Sending* free = std::find_if(work.sends.begin(), work.sends.end(),
+                               [](const Sending& sending) { return !sending.pin; });
+  TARN_CHECK(free != work.sends.end());
+  free->work = &work;
+  free->pin = std::move(pin);
+  const Status sent = x_desk.replies.send_block(*work.peer, work.route, reply, free->pin.bytes(),
+                                                [this, free](Code code) { on_sent(*free, code); });
+  if (sent.is_ok()) {
+    ++work.in_flight;
+    return true;
+  }
+  free->pin.release();
+  if (sent.code() == Code::overloaded) {
+    work.is_stalled = true;
+    return false;
+  }
+  x_desk.peers.close(*work.peer);
+  return true;
+}
+
+void GetService::on_sent(Sending& sending, Code code) {
+  Work& work = *sending.work;
+  if (code == Code::ok) {
+    x_desk.metrics.get_blocks.add();
+    x_desk.metrics.get_bytes.add(sending.pin.bytes().size());
+    x_desk.metrics.get_send.record(x_desk.clock.now() - work.began);
+  }
+  sending.pin.release();
+  TARN_CHECK(work.in_flight > 0);
+  --work.in_flight;
+  work.is_stalled = false;
+  advance(work);
+}
+
+void GetService::finish_if_done(Work& work) {
+  if (work.next < work.request.items.size() || work.in_flight > 0 || work.is_reading) return;
+  flush_misses(work);
+  --work.peer->requests;
+  x_works.give_back(work);
+}
+
+void GetService::give_up_rest(Work& work, Code code) {
+  x_desk.metrics.refused(code);
+  flush_misses(work);
+  work.miss_code = code;
+  work.miss_count = static_cast<uint16_t>(work.request.items.size() - work.next);
+  work.next = static_cast<uint16_t>(work.request.items.size());
+}
+
+size_t GetService::tick(Instant now) {
+  size_t done = 0;
+  x_works.for_each([&](Work& work) {
+    if (work.deadline + kForceCloseAfter < now && work.in_flight > 0 && !work.peer->is_closed) {
+      x_desk.metrics.forced_closes.add();
+      x_desk.peers.close(*work.peer);
+    }
+    if (work.is_reading) return;
+    const bool is_late = work.deadline < now && work.next < work.request.items.size();
+    if (is_late) give_up_rest(work, Code::deadline_exceeded);
+    if (is_late || work.is_stalled) {
+      ++done;
+      work.is_stalled = false;
+      advance(work);
+    }
+  });
+  return done;
+}
+
+}  // namespace tarn::lane

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "server/lane/desk.h"
+#include "server/lane/pool.h"
+
+namespace tarn::lane {
+
+// Answers gets: block by block, in the order asked, each pinned while its bytes are being sent.
+// One-thread (the lane's). Limits: kGetsMax requests at a time, kSendsPerGetMax blocks of one in
+// flight.
+class GetService {
+ public:
+  static constexpr size_t kGetsMax = 512;
+  static constexpr size_t kSendsPerGetMax = 8;
+
+  explicit GetService(Desk& desk) : x_desk(desk), x_works(kGetsMax) {}
+
+  // Takes the request, or refuses it. `tenant` is whose blocks are meant.
+  void begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
+             const TenantId& tenant);
+
+  // Goes on with what had to wait and ends what is past its deadline; returns what it did.
+  size_t tick(Instant now);
+
+  bool is_idle() const { return x_works.used() == 0; }
+
+ private:
+  struct Work;
+  struct Sending {
+    Work* work = nullptr;
+    store::Pin pin;
+  };
+  struct Work {
+    bool in_use = false;
+    bool is_advancing = false;
+    bool is_reading = false;
+    bool is_stalled = false;  // the fabric's queue was full
+    Peer* peer = nullptr;
+    wire::Route route;
+    wire::GetRequest request;
+    TenantId tenant;
+    Instant began;
+    Instant deadline;
+    uint16_t next = 0;        // item
+    uint16_t miss_count = 0;  // items before `next` that share one answer not sent yet
+    Code miss_code = Code::ok;
+    uint32_t in_flight = 0;
+    std::array<Sending, kSendsPerGetMax> sends;
+  };
+
+  void advance(Work& work);
+  void step(Work& work);
+  void on_read(Work& work, Result<store::Pin> pin);
+  bool send(Work& work, store::Pin pin);
+  void on_sent(Sending& sending, Code code);
+  void miss(Work& work, Code code);
+  void flush_misses(Work& work);
+  void give_up_rest(Work& work, Code code);
+  void finish_if_done(Work& work);
+  block::BlockKey key_of(const Work& work) const;
+
+  Desk& x_desk;
+  Pool<Work> x_works;
+};
+
+}  // namespace tarn::lane

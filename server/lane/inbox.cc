@@ -1,0 +1,37 @@
+#include "server/lane/inbox.h"
+
+#include <utility>
+
+namespace tarn::lane {
+
+Status Inbox::post(Task task) {
+  {
+    const MutexLock lock(x_mutex);
+    if (x_closed) return unavailable("the server is closing");
+    if (x_tasks.size() >= kCapacity) return overloaded("the lane's inbox is full");
+    x_tasks.push_back(std::move(task));
+  }
+  x_event.signal();
+  return Status::ok();
+}
+
+size_t Inbox::run_all() {
+  {
+    const MutexLock lock(x_mutex);
+    if (x_tasks.empty()) return 0;
+    x_event.clear();
+    x_running.swap(x_tasks);
+  }
+  for (Task& task : x_running)
+    task();
+  const size_t count = x_running.size();
+  x_running.clear();
+  return count;
+}
+
+void Inbox::close() {
+  const MutexLock lock(x_mutex);
+  x_closed = true;
+}
+
+}  // namespace tarn::lane

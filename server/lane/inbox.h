@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "common/base/result.h"
+#include "common/fabric/event.h"
+
+namespace tarn::lane {
+
+// Work that other threads hand to a lane. Thread-safe for post; run_all is the lane's. Limit:
+// kCapacity tasks wait; one more is refused.
+class Inbox {
+ public:
+  static constexpr size_t kCapacity = 4096;
+  using Task = std::function<void()>;
+
+  explicit Inbox(fabric::Event event) : x_event(std::move(event)) {}
+
+  // Returns: ok (it will run), overloaded (full), unavailable (closed). It does not run then.
+  Status post(Task task);
+
+  // Runs what was posted before the call; returns how many. Tasks posted by these wait for the next
+  // call.
+  size_t run_all();
+
+  // Refuses everything from now on. What waits still runs.
+  void close();
+
+  // Readable when something waits, from the post until run_all.
+  int event_fd() const { return x_event.fd(); }
+
+ private:
+  fabric::Event x_event;
+  Mutex x_mutex;
+  std::vector<Task> x_tasks TARN_GUARDED_BY(x_mutex);
+  bool x_closed TARN_GUARDED_BY(x_mutex) = false;
+  std::vector<Task> x_running;
+};
+
+}  // namespace tarn::lane

@@ -1,0 +1,237 @@
+#include "server/lane/lane.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/thread_name.h"
+
+namespace tarn::lane {
+namespace {
+
+// A sleeping lane looks at its deadlines this often.
+constexpr int kSleepMs = 20;
+constexpr Nanos kStatsEvery = std::chrono::milliseconds(100);
+// After close, what is still in flight has this long to call back.
+constexpr Nanos kDrainMax = std::chrono::seconds(3);
+
+store::DramTierOptions tier_options(const LaneOptions& options, store::ChangeSink on_change) {
+  store::DramTierOptions made;
+  made.memory = options.memory;
+  made.on_change = std::move(on_change);
+  return made;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Lane>> Lane::open(LaneOptions options) {
+  TARN_CHECK(options.registry != nullptr && options.events != nullptr);
+  TARN_ASSIGN_OR_RETURN(auto event, fabric::Event::open());
+  const int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_fd < 0) return unavailable("no epoll for a lane");
+  auto lane = std::unique_ptr<Lane>(
+      new Lane(std::move(options), std::make_unique<Inbox>(std::move(event)), epoll_fd));
+  lane->x_thread = std::thread([raw = lane.get()] { raw->run(); });
+  return lane;
+}
+
+Lane::Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd)
+    : x_options(std::move(options)),
+      x_clock(*x_options.clock),
+      x_inbox(std::move(inbox)),
+      x_epoll_fd(epoll_fd),
+      x_metrics(*x_options.registry, x_options.lane),
+      x_tier(tier_options(x_options,
+                          [this](const store::BlockChange& change) {
+                            x_options.events->append(change);
+                            x_service.on_change(change);
+                          })),
+      x_desk(x_clock, x_tier, x_metrics),
+      x_backups(x_desk, x_options.wire_up),
+      x_service(x_desk, x_backups) {
+  x_desk.lane = x_options.lane;
+  x_desk.lane_count = x_options.lane_count;
+  watch(x_inbox->event_fd());
+  for (const auto& port : x_options.ports) {
+    x_port_infos.push_back({port->kind(), port->address(), port->transport()});
+    x_backups.add_port(*port);
+    port->set_handler([this](uint64_t link, fabric::Bytes header, fabric::Payload& payload) {
+      x_service.on_message(link, header, payload);
+    });
+    watch(port->event_fd());
+  }
+}
+
+Lane::~Lane() {
+  close();
+  ::close(x_epoll_fd);
+}
+
+void Lane::watch(int fd) {
+  if (fd < 0 || std::find(x_watched.begin(), x_watched.end(), fd) != x_watched.end()) return;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ::epoll_ctl(x_epoll_fd, EPOLL_CTL_ADD, fd, &event);
+  x_watched.push_back(fd);
+}
+
+void Lane::run() {
+  set_thread_name("tarn-lane" + std::to_string(x_options.lane));
+  Instant last_work = x_clock.now();
+  while (!x_stopping.load(std::memory_order_acquire)) {
+    const size_t done = turn();
+    const Instant now = x_clock.now();
+    if (done > 0) {
+      last_work = now;
+    } else if (now - last_work >= x_options.spin) {
+      sleep(now);
+    }
+  }
+  drain_and_leave();
+}
+
+size_t Lane::turn() {
+  size_t done = x_inbox->run_all();
+  for (const auto& port : x_options.ports)
+    done += port->progress();
+  const Instant now = x_clock.now();
+  done += x_backups.tick(now);
+  done += x_service.tick(now);
+  if (now >= x_stats_due) {
+    publish_stats();
+    x_stats_due = now + kStatsEvery;
+  }
+  return done;
+}
+
+bool Lane::arm_all() {
+  bool armed = true;
+  for (const auto& port : x_options.ports)
+    armed = port->arm() && armed;
+  x_backups.for_each_port([&](fabric::Port& port) {
+    watch(port.event_fd());
+    armed = port.arm() && armed;
+  });
+  return armed;
+}
+
+void Lane::sleep(Instant) {
+  if (!arm_all()) return;
+  epoll_event events[8];
+  ::epoll_wait(x_epoll_fd, events, 8, kSleepMs);
+}
+
+void Lane::drain_and_leave() {
+  x_inbox->close();
+  x_service.close_all();
+  x_backups.close();
+  const Instant end = x_clock.now() + kDrainMax;
+  const auto is_idle = [this] {
+    return x_service.is_idle() && x_backups.is_idle() &&
+           std::all_of(x_options.ports.begin(), x_options.ports.end(),
+                       [](const auto& port) { return port->idle(); });
+  };
+  while (!is_idle() && x_clock.now() < end) {
+    if (turn() == 0) sleep(x_clock.now());
+  }
+  if (!is_idle()) log::warn("lane {} ends with operations in flight", x_options.lane);
+  turn();
+}
+
+void Lane::close() {
+  x_stopping.store(true, std::memory_order_release);
+  if (!x_thread.joinable()) return;
+  (void)x_inbox->post([] {});
+  x_thread.join();
+}
+
+void Lane::publish_stats() {
+  const store::TierUsage usage = x_tier.usage();
+  x_memory_bytes.store(usage.memory_bytes, std::memory_order_relaxed);
+  x_payload_bytes.store(usage.payload_bytes, std::memory_order_relaxed);
+  x_blocks.store(usage.blocks, std::memory_order_relaxed);
+  x_connections.store(x_desk.peers.size(), std::memory_order_relaxed);
+  x_metrics.memory_bytes.set(static_cast<double>(usage.memory_bytes));
+  x_metrics.payload_bytes.set(static_cast<double>(usage.payload_bytes));
+  x_metrics.blocks.set(static_cast<double>(usage.blocks));
+  x_metrics.connections.set(static_cast<double>(x_desk.peers.size()));
+}
+
+LaneStats Lane::stats() const {
+  LaneStats stats;
+  stats.dram.capacity_bytes = x_options.memory.cap_bytes;
+  stats.dram.memory_bytes = x_memory_bytes.load(std::memory_order_relaxed);
+  stats.dram.payload_bytes = x_payload_bytes.load(std::memory_order_relaxed);
+  stats.dram.blocks = x_blocks.load(std::memory_order_relaxed);
+  stats.connections = x_connections.load(std::memory_order_relaxed);
+  stats.put_bytes = x_metrics.put_bytes.value();
+  stats.get_bytes = x_metrics.get_bytes.value();
+  return stats;
+}
+
+Status Lane::call(std::function<Status()> task, Nanos timeout) {
+  auto promise = std::make_shared<std::promise<Status>>();
+  auto result = promise->get_future();
+  TARN_RETURN_IF_ERROR(post([task = std::move(task), promise] { promise->set_value(task()); }));
+  if (result.wait_for(timeout) != std::future_status::ready) {
+    return deadline_exceeded("the lane does not answer");
+  }
+  return result.get();
+}
+
+fabric::Port* Lane::port_of(fabric::Kind kind) {
+  for (const auto& port : x_options.ports) {
+    if (port->kind() == kind) return port.get();
+  }
+  return nullptr;
+}
+
+Status Lane::connect_peer(const PeerSpec& spec) {
+  fabric::Port* port = port_of(spec.fabric);
+  if (port == nullptr) return unsupported("the lane has no such fabric");
+  fabric::ConnectOptions options;
+  options.peer_address = spec.address;
+  options.link = spec.connection_id;
+  options.on_lost = [this, id = spec.connection_id](Status) { x_service.remove_peer(id); };
+  TARN_ASSIGN_OR_RETURN(auto connection, port->connect(std::move(options)));
+  return x_service.add_peer(spec, std::move(connection));
+}
+
+Status Lane::add_peer(PeerSpec spec, Nanos timeout) {
+  return call([this, spec = std::move(spec)] { return connect_peer(spec); }, timeout);
+}
+
+Status Lane::remove_peer(uint64_t connection_id) {
+  return post([this, connection_id] { x_service.remove_peer(connection_id); });
+}
+
+Status Lane::set_view(ClusterViewPtr view) {
+  return post([this, view = std::move(view)] {
+    if (x_desk.view != nullptr && view->epoch() < x_desk.view->epoch()) return;
+    const auto known = x_desk.view == nullptr ? Epoch{0} : x_desk.view->epoch();
+    x_service.set_view(view);
+    for (const ring::Floor& floor : view->config.floors) {
+      if (floor.epoch > known) x_tier.remove_all(floor.tenant, floor.space);
+    }
+  });
+}
+
+Result<Lane::ScanChunk> Lane::scan(store::PositionRange range, size_t limit, Nanos timeout) {
+  auto chunk = std::make_shared<ScanChunk>();
+  TARN_RETURN_IF_ERROR(call(
+      [this, chunk, range, limit] {
+        chunk->next = x_tier.scan(range, limit, [&](const block::BlockHeader& header) {
+          chunk->blocks.push_back(header);
+        });
+        return Status::ok();
+      },
+      timeout));
+  return std::move(*chunk);
+}
+
+}  // namespace tarn::lane

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/fabric/fabric.h"
+#include "server/lane/backups.h"
+#include "server/lane/block_service.h"
+#include "server/lane/inbox.h"
+#include "server/store/dram_tier.h"
+#include "server/store/event_log.h"
+
+namespace tarn::lane {
+
+struct LaneOptions {
+  uint16_t lane = 0;
+  uint16_t lane_count = 1;
+  Nanos spin{0};  // how long a lane without work polls before it sleeps
+  store::SlotAllocatorOptions memory;
+  store::EventLog* events = nullptr;      // outlives the lane
+  metrics::Registry* registry = nullptr;  // outlives the lane
+  WireUp wire_up;                         // called on the lane's thread
+  std::vector<std::unique_ptr<fabric::Port>> ports;
+  const Clock* clock = &system_clock();
+};
+
+// What others may know of a lane. Value type.
+struct LaneStats {
+  store::TierUsage dram;
+  uint64_t put_bytes = 0;
+  uint64_t get_bytes = 0;
+  uint64_t connections = 0;
+};
+
+// One thread of a storage server with everything that it owns: its ports, its part of the dram and
+// its queue. Other threads reach it by post() and call() alone. Thread-safe but where said. Life:
+// open (starts the thread), use, close (joins it), destroy. Blocks only to sleep, on the events of
+// its ports and its inbox. Limits: Inbox::kCapacity, and those of the parts.
+class Lane {
+ public:
+  // Returns: the lane, unavailable (no event, no epoll).
+  static Result<std::unique_ptr<Lane>> open(LaneOptions options);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Hands work to the lane's thread. Returns: ok, overloaded, unavailable (closed).
+  Status post(Inbox::Task task) { return x_inbox->post(std::move(task)); }
+
+  // The same, and waits for its end. Returns: what the task returned, overloaded, unavailable,
+  // deadline_exceeded (it runs later nevertheless, so what it refers to must live until then).
+  Status call(std::function<Status()> task, Nanos timeout);
+
+  // Adds the connection at this lane; returns when it can send. Codes as of BlockService::add_peer,
+  // unsupported where the lane has no port of its fabric, and those of call.
+  Status add_peer(PeerSpec spec, Nanos timeout);
+  Status remove_peer(uint64_t connection_id);
+  Status set_view(ClusterViewPtr view);
+
+  // For the visible blocks of the range, about `limit` of them at a time.
+  struct ScanChunk {
+    std::vector<block::BlockHeader> blocks;
+    std::optional<Position> next;
+  };
+  Result<ScanChunk> scan(store::PositionRange range, size_t limit, Nanos timeout);
+
+  LaneStats stats() const;
+
+  // Address and kind of each port, as they were at the start.
+  struct PortInfo {
+    fabric::Kind kind = fabric::Kind::loop;
+    std::string address;
+    std::string transport;
+  };
+  const std::vector<PortInfo>& ports() const { return x_port_infos; }
+
+  // Ends all connections and joins the thread. Idempotent.
+  void close();
+
+ private:
+  Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd);
+
+  void run();
+  size_t turn();
+  void drain_and_leave();
+  void sleep(Instant now);
+  bool arm_all();
+  void watch(int fd);
+  fabric::Port* port_of(fabric::Kind kind);
+  Status connect_peer(const PeerSpec& spec);
+  void publish_stats();
+
+  LaneOptions x_options;
+  const Clock& x_clock;
+  std::unique_ptr<Inbox> x_inbox;
+  const int x_epoll_fd;
+  std::vector<PortInfo> x_port_infos;
+  LaneMetrics x_metrics;
+  store::DramTier x_tier;
+  Desk x_desk;
+  Backups x_backups;
+  BlockService x_service;
+  std::vector<int> x_watched;
+  Instant x_stats_due{0};
+  std::atomic<bool> x_stopping{false};
+  std::atomic<uint64_t> x_memory_bytes{0};
+  std::atomic<uint64_t> x_payload_bytes{0};
+  std::atomic<uint64_t> x_blocks{0};
+  std::atomic<uint64_t> x_connections{0};
+  std::thread x_thread;
+};
+
+}  // namespace tarn::lane

@@ -1,0 +1,46 @@
+#include "server/lane/peer.h"
+
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/block/key.h"
+
+namespace tarn::lane {
+
+Result<Peer*> Peers::add(const PeerSpec& spec) {
+  if (x_peers.size() >= kPeersMax) return overloaded("the lane has too many connections");
+  if (x_peers.contains(spec.connection_id)) return invalid_argument("connection id is in use");
+  TARN_ASSIGN_OR_RETURN(auto mac, auth::RequestMac::open(spec.client_key, spec.binding));
+  auto peer = std::unique_ptr<Peer>(new Peer{.guarded = {std::move(mac), {}},
+                                             .id = spec.connection_id,
+                                             .tenant = block::tenant_id(spec.ticket.holder.tenant),
+                                             .ticket = spec.ticket,
+                                             .connection = nullptr});
+  Peer* added = peer.get();
+  x_peers.emplace(spec.connection_id, std::move(peer));
+  return added;
+}
+
+Peer* Peers::find(uint64_t connection_id) {
+  const auto found = x_peers.find(connection_id);
+  return found == x_peers.end() || found->second->is_closed ? nullptr : found->second.get();
+}
+
+void Peers::close(Peer& peer) {
+  if (peer.is_closed) return;
+  peer.is_closed = true;
+  x_any_closed = true;
+  if (peer.connection != nullptr) peer.connection->close();
+}
+
+void Peers::sweep() {
+  if (!x_any_closed) return;
+  x_any_closed = false;
+  absl::erase_if(x_peers, [this](const auto& entry) {
+    const Peer& peer = *entry.second;
+    if (peer.is_closed && peer.requests > 0) x_any_closed = true;
+    return peer.is_closed && peer.requests == 0;
+  });
+}
+
+}  // namespace tarn::lane

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "common/auth/ticket.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/fabric/fabric.h"
+#include "common/wire/request_guard.h"
+
+namespace tarn::lane {
+
+// What one connection may have in flight. The requester frees a credit when it has the answer, the
+// server when its send has ended, which may be later: the server grants twice of what it promises.
+inline constexpr uint32_t kCreditsPromised = 64;
+inline constexpr uint64_t kCreditBytesPromised = 256ull << 20;
+
+// A connection as StorageControl.Connect made it, for each lane alike. Value type.
+struct PeerSpec {
+  uint64_t connection_id = 0;
+  auth::Ticket ticket;
+  std::string client_key;
+  auth::ConnectionBinding binding;
+  fabric::Kind fabric = fabric::Kind::grpc;
+  std::string address;  // of the requester's port; opaque
+};
+
+// One connection of one requester at one lane. Lives in Peers until it is closed and nothing of it
+// is in flight. One-thread (the lane's).
+struct Peer {
+  wire::GuardedPeer guarded;
+  uint64_t id = 0;
+  TenantId tenant;
+  auth::Ticket ticket;
+  std::unique_ptr<fabric::Connection> connection;
+  uint32_t requests = 0;  // in flight
+  uint64_t bytes = 0;     // of their payloads
+  bool is_closed = false;
+
+  bool is_server() const { return ticket.allows(auth::right::kReplicate); }
+};
+
+// The connections of one lane. One-thread (the lane's). Limit: kPeersMax.
+class Peers {
+ public:
+  static constexpr size_t kPeersMax = 4096;
+
+  // Returns: the new peer without a connection, overloaded (kPeersMax), invalid_argument (id in
+  // use, malformed key).
+  Result<Peer*> add(const PeerSpec& spec);
+
+  // Null when there is none, or it is closed.
+  Peer* find(uint64_t connection_id);
+
+  // Ends all of its operations, soon. It goes when the last has ended.
+  void close(Peer& peer);
+
+  // Removes closed peers that nothing refers to any more.
+  void sweep();
+
+  // Calls `visit` for the peers that are not closed.
+  template <typename Visit>
+  void for_each(Visit visit) {
+    for (auto& [id, peer] : x_peers) {
+      if (!peer->is_closed) visit(*peer);
+    }
+  }
+
+  size_t size() const { return x_peers.size(); }
+
+ private:
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Peer>> x_peers;
+  bool x_any_closed = false;
+};
+
+}  // namespace tarn::lane

@@ -1,0 +1,216 @@
+#include <gtest/gtest.h>
+
+#include "common/base/fault_point.h"
+#include "common/ring/position.h"
+#include "tests/unit/server/lane/rig.h"
+
+namespace tarn::lane {
+namespace {
+
+// Three servers, each of one lane, that wire up among each other at once.
+class Replication : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (uint32_t i = 1; i <= 3; ++i) {
+      const std::string name = "s" + std::to_string(i);
+      x_lanes.push_back(std::make_unique<LaneRig>(x_hub, x_clock, name, wire_up_for(name)));
+    }
+    set_config(make_config(1, 3));
+  }
+
+  void TearDown() override {
+    fault::disarm_all();
+    x_client.reset();
+    for (auto& lane : x_lanes) {
+      if (lane != nullptr) lane->backups->close();
+    }
+    for (int i = 0; i < 200; ++i)
+      turn_all();
+  }
+
+  WireUp wire_up_for(std::string from) {
+    return [this, from](ServerId to, std::function<void(Result<BackupWiring>)> done) {
+      ++x_wired;
+      if (x_lanes[to.value - 1] == nullptr) {
+        done(unavailable("it is dead"));
+        return;
+      }
+      done(wire(from, *x_lanes[to.value - 1]));
+    };
+  }
+
+  Result<BackupWiring> wire(const std::string& from, LaneRig& to) {
+    PeerSpec spec;
+    spec.connection_id = ++x_last_connection;
+    spec.ticket.holder = *auth::make_identity(auth::Role::server, from);
+    spec.ticket.rights = auth::right::kAll;
+    spec.ticket.expires_ms = x_clock.unix_ms() + kHourMs;
+    spec.client_key = std::string(32, 'q');
+    spec.fabric = fabric::Kind::loop;
+    spec.address = from;
+    TARN_RETURN_IF_ERROR(to.add_peer(spec));
+    BackupWiring wiring;
+    wiring.identity.connection_id = spec.connection_id;
+    wiring.client_key = spec.client_key;
+    wiring.fabric = fabric::Kind::loop;
+    wiring.lane_addresses = {to.name};
+    return wiring;
+  }
+
+  void set_config(const ring::ClusterConfig& config) {
+    x_config = config;
+    for (auto& lane : x_lanes) {
+      if (lane != nullptr) lane->set_config(config);
+    }
+  }
+
+  void turn_all() {
+    for (auto& lane : x_lanes) {
+      if (lane != nullptr) lane->turn();
+    }
+  }
+
+  // Owners of a block that is its own anchor.
+  std::vector<ServerId> owners(uint64_t hash) {
+    const auto view = *make_view(x_config, "s1");
+    const auto position =
+        ring::position_of(block::tenant_id("acme"), SpaceId{{5}}, test_hash(hash));
+    const auto list = view->ring.owners(position, 3);
+    return {list.begin(), list.end()};
+  }
+
+  LaneRig& lane(ServerId id) { return *x_lanes[id.value - 1]; }
+
+  ClientRig& client_of(uint64_t hash) {
+    x_client = std::make_unique<ClientRig>(
+        x_hub, lane(owners(hash).front()),
+        ClientRig::Options{.name = "client" + std::to_string(++x_clients),
+                           .connection_id = 1'000'000 + x_clients});
+    x_client->also_turn = [this] { turn_all(); };
+    return *x_client;
+  }
+
+  bool holds(ServerId id, uint64_t hash) {
+    const block::BlockKey key{block::tenant_id("acme"), SpaceId{{5}}, {}, test_hash(hash)};
+    return lane(id).tier->find(key) != nullptr;
+  }
+
+  fabric::LoopHub x_hub;
+  ManualClock x_clock;
+  std::vector<std::unique_ptr<LaneRig>> x_lanes;
+  std::unique_ptr<ClientRig> x_client;
+  ring::ClusterConfig x_config;
+  uint64_t x_last_connection = 0;
+  uint64_t x_clients = 0;
+  int x_wired = 0;
+};
+
+TEST_F(Replication, AnAcknowledgedBlockIsOnAllItsOwners) {
+  ClientRig& client = client_of(1);
+  EXPECT_EQ(client.put({.hash = 1, .copies = 2, .bytes = 300'000}), Code::ok);
+  EXPECT_TRUE(holds(owners(1)[0], 1));
+  EXPECT_TRUE(holds(owners(1)[1], 1));
+  EXPECT_FALSE(holds(owners(1)[2], 1));
+  EXPECT_EQ(client.put({.hash = 1, .copies = 3, .bytes = 300'000}), Code::exists);
+  EXPECT_TRUE(holds(owners(1)[2], 1));
+  EXPECT_EQ(x_wired, 2);
+}
+
+TEST_F(Replication, OnlyThePrimaryTakesPuts) {
+  ClientRig client(x_hub, lane(owners(1)[1]), {.name = "elsewhere", .connection_id = 55});
+  client.also_turn = [this] { turn_all(); };
+  EXPECT_EQ(client.put({.hash = 1}), Code::stale_epoch);
+}
+
+TEST_F(Replication, ALostBackupIsARefusalNotASilentlyLowerClass) {
+  fault::arm("replicate.backup_lost", {.times = 0});
+  ClientRig& client = client_of(1);
+  std::string words;
+  EXPECT_EQ(client.put({.hash = 1, .copies = 2}, &words), Code::unavailable);
+  EXPECT_NE(words.find("backup"), std::string::npos);
+  EXPECT_EQ(client.put({.hash = 1, .copies = 2, .allow_less = true}), Code::kept_less);
+  fault::disarm_all();
+  EXPECT_EQ(client.put({.hash = 1, .copies = 2}), Code::exists);
+  EXPECT_TRUE(holds(owners(1)[1], 1));
+}
+
+TEST_F(Replication, ADeadBackupEndsByTheDeadline) {
+  ClientRig& client = client_of(1);
+  ASSERT_EQ(client.put({.hash = 1, .copies = 2}), Code::ok);
+  const ServerId dead = owners(1)[1];
+  x_lanes[dead.value - 1].reset();
+  uint64_t hash = 2;
+  while (owners(hash)[0] != owners(1)[0] || owners(hash)[1] != dead)
+    ++hash;
+  fabric::PutOp op;
+  bool ended = false;
+  const auto bytes = test_payload(hash, 10'000);
+  const fabric::Bytes part(bytes);
+  op.payload = std::span(&part, 1);
+  ASSERT_TRUE(client.begin_put(op, {.hash = hash, .copies = 2}, ended).is_ok());
+  for (int i = 0; i < 300 && !ended; ++i) {
+    client.turn();
+    x_clock.advance(std::chrono::milliseconds(10));
+  }
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(op.code, Code::unavailable);
+  EXPECT_TRUE(client.lane.backups->is_idle() || x_wired > 1);
+}
+
+TEST_F(Replication, ABackupThatIsDownIsNotWaitedFor) {
+  ClientRig& client = client_of(1);
+  auto config = make_config(1, 3);
+  config.members[owners(1)[1].value - 1].state = ring::MemberState::down;
+  fabric::PutOp op;
+  bool ended = false;
+  const auto bytes = test_payload(1, 10'000);
+  const fabric::Bytes part(bytes);
+  op.payload = std::span(&part, 1);
+  x_hub.set_path("s" + std::to_string(owners(1)[0].value), "s" + std::to_string(owners(1)[1].value),
+                 fabric::LoopHub::Path::hold);
+  ASSERT_TRUE(client.begin_put(op, {.hash = 1, .copies = 2}, ended).is_ok());
+  for (int i = 0; i < 50; ++i)
+    client.turn();
+  EXPECT_FALSE(ended);
+  x_hub.lose("s" + std::to_string(owners(1)[0].value), "s" + std::to_string(owners(1)[1].value));
+  client.lane.set_config(config);
+  for (int i = 0; i < 20 && !ended; ++i) {
+    client.turn();
+    x_clock.advance(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(op.code, Code::unavailable);
+}
+
+TEST_F(Replication, ALostConnectionIsMadeAnew) {
+  ClientRig& client = client_of(1);
+  ASSERT_EQ(client.put({.hash = 1, .copies = 3}), Code::ok);
+  const std::string primary = client.lane.name;
+  for (const auto& other : x_lanes) {
+    if (other->name != primary) x_hub.lose(primary, other->name);
+  }
+  for (int i = 0; i < 10; ++i)
+    client.turn();
+  uint64_t hash = 2;
+  while (owners(hash)[0] != owners(1)[0])
+    ++hash;
+  client.also_turn = [this] {
+    turn_all();
+    x_clock.advance(std::chrono::microseconds(100));
+  };
+  EXPECT_EQ(client.put({.hash = hash, .copies = 3}), Code::ok);
+  EXPECT_EQ(x_wired, 4);
+}
+
+TEST_F(Replication, RemovalReachesTheBackups) {
+  ClientRig& client = client_of(1);
+  ASSERT_EQ(client.put({.hash = 1, .copies = 3}), Code::ok);
+  ASSERT_EQ(client.remove({.hash = 1}), Code::ok);
+  for (int i = 0; i < 50; ++i)
+    client.turn();
+  EXPECT_FALSE(holds(owners(1)[1], 1));
+  EXPECT_FALSE(holds(owners(1)[2], 1));
+}
+
+}  // namespace
+}  // namespace tarn::lane
