@@ -3,6 +3,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
+#include <grpcpp/support/client_interceptor.h>
 
 namespace tarn::rpc {
 namespace {
@@ -10,8 +11,7 @@ namespace {
 constexpr int64_t kTokenSkewMs = 30'000;
 constexpr std::string_view kBearer = "Bearer ";
 
-// Adds "authorization: Bearer TOKEN" to every call; also over plain loopback, where gRPC itself
-// would refuse to.
+// Adds "authorization: Bearer TOKEN" to every call over TLS.
 class BearerPlugin : public grpc::MetadataCredentialsPlugin {
  public:
   explicit BearerPlugin(std::string token) : x_value(std::string(kBearer) + token) {}
@@ -26,6 +26,45 @@ class BearerPlugin : public grpc::MetadataCredentialsPlugin {
  private:
   std::string x_value;
 };
+
+// The same over plain loopback, where gRPC takes no call credentials.
+class BearerInterceptor : public grpc::experimental::Interceptor {
+ public:
+  explicit BearerInterceptor(const std::string& value) : x_value(value) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    using Point = grpc::experimental::InterceptionHookPoints;
+    if (methods->QueryInterceptionHookPoint(Point::PRE_SEND_INITIAL_METADATA)) {
+      methods->GetSendInitialMetadata()->emplace("authorization", x_value);
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::string& x_value;
+};
+
+class BearerInterceptorFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit BearerInterceptorFactory(const std::string& token)
+      : x_value(std::string(kBearer) + token) {}
+
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return std::make_unique<BearerInterceptor>(x_value).release();  // gRPC owns it
+  }
+
+ private:
+  std::string x_value;
+};
+
+std::shared_ptr<grpc::Channel> plain_channel(const std::string& endpoint, const std::string& token,
+                                             const grpc::ChannelArguments& arguments) {
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  if (!token.empty()) interceptors.push_back(std::make_unique<BearerInterceptorFactory>(token));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      endpoint, grpc::InsecureChannelCredentials(), arguments, std::move(interceptors));
+}
 
 std::string host_of(const std::string& endpoint) {
   if (endpoint.starts_with('[')) return endpoint.substr(1, endpoint.find(']') - 1);
@@ -98,7 +137,7 @@ Result<std::shared_ptr<grpc::Channel>> open_channel(const std::string& endpoint,
     if (!is_loopback(endpoint)) {
       return invalid_argument("insecure_loopback: " + endpoint + " is not a loopback address");
     }
-    return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+    return plain_channel(endpoint, material.token, arguments);
   }
   if (material.ca_pem.empty()) return invalid_argument("no ca.pem: name a credentials folder");
   arguments.SetSslTargetNameOverride(std::string(auth::role_name(role)) + ".tarn");

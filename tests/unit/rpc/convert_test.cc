@@ -67,7 +67,7 @@ TEST(Status, a_foreign_status_is_mapped_and_hostile_details_are_not_trusted) {
             Code::not_found);
 }
 
-TEST(Credentials, plain_tcp_is_for_loopback_only) {
+TEST(Channel, plain_tcp_is_for_loopback_only) {
   EXPECT_TRUE(is_loopback("127.0.0.1:70"));
   EXPECT_TRUE(is_loopback("[::1]:70"));
   EXPECT_TRUE(is_loopback("localhost:70"));
@@ -79,7 +79,7 @@ TEST(Credentials, plain_tcp_is_for_loopback_only) {
   EXPECT_TRUE(open_channel("127.0.0.1:70", auth::Role::router, material).has_value());
 }
 
-TEST(Credentials, missing_certificates_are_named) {
+TEST(Channel, missing_certificates_are_named) {
   EXPECT_EQ(server_credentials({}).error().code(), Code::invalid_argument);
   EXPECT_EQ(open_channel("h:1", auth::Role::server, {}).error().code(), Code::invalid_argument);
 }
