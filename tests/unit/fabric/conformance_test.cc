@@ -8,6 +8,7 @@
 
 #include "common/base/units.h"
 #include "common/block/checksum.h"
+#include "common/fabric/scatter.h"
 #include "tests/unit/fabric/fabric_pair.h"
 
 namespace tarn::fabric {
@@ -43,7 +44,8 @@ class Conformance : public testing::TestWithParam<FabricPairFactory> {
       x_links.push_back(link);
       x_headers.push_back(text_of(header));
       x_sizes.push_back(payload.size());
-      if (x_into.empty()) return;
+      // A late message of an earlier exchange has another size.
+      if (x_into.empty() || total_bytes(x_into) != payload.size()) return;
       payload.receive(x_into, [this](Code code, uint32_t crc) {
         x_received.push_back(code);
         x_crc32c = crc;
@@ -156,7 +158,7 @@ TEST_P(Conformance, TheHeaderIsCopiedBeforeSendReturns) {
   Sends sends;
   ASSERT_TRUE(x_a_to_b->send(bytes_of(header), {&part, 1}, sends.done()).is_ok());
   header = "other";
-  ASSERT_TRUE(x_pair->until([&] { return sends.total() == 1; }));
+  ASSERT_TRUE(x_pair->until([&] { return sends.total() == 1 && x_headers.size() == 1; }));
   EXPECT_EQ(x_headers.at(0), "first");
 }
 
@@ -305,7 +307,10 @@ TEST_P(Conformance, ASleepingPortIsWoken) {
 }
 
 std::vector<FabricPairFactory> all_pairs() {
-  return {{"loop", make_loop_pair}, {"ucx", make_ucx_pair}, {"ucx_shm", make_ucx_shm_pair}};
+  return {{"loop", make_loop_pair},
+          {"ucx", make_ucx_pair},
+          {"ucx_shm", make_ucx_shm_pair},
+          {"grpc", make_grpc_pair}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Fabrics, Conformance, testing::ValuesIn(all_pairs()),

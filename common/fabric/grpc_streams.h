@@ -1,0 +1,42 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/fabric/grpc_stream.h"
+
+namespace tarn::fabric {
+
+// Streams of one server; one more is refused.
+inline constexpr size_t kGrpcStreamsMax = 4096;
+
+// The streams and lanes of a server's bulk service: where the two find each other. Thread-safe.
+// Shared by the service and the lanes' ports. Invariant: a token names the newest stream that
+// showed it.
+class GrpcStreams : public std::enable_shared_from_this<GrpcStreams> {
+ public:
+  // Returns: ok, invalid_argument (the lane is there already).
+  Status add_lane(uint32_t lane, std::shared_ptr<GrpcInbox> inbox);
+  // Ends all streams: what they have for the lane would hold up the other lanes.
+  void remove_lane(uint32_t lane);
+
+  // A new stream that showed `token`, or null when there are too many.
+  std::shared_ptr<GrpcStream> add_stream(const std::string& token);
+  std::shared_ptr<GrpcStream> find(const std::string& token);
+  void close_all();
+
+ private:
+  std::shared_ptr<GrpcInbox> inbox_of(uint32_t lane);
+  void ended(const GrpcEvent& lost);
+  std::vector<std::shared_ptr<GrpcInbox>> inboxes();
+
+  std::mutex x_mutex;
+  std::map<uint32_t, std::shared_ptr<GrpcInbox>> x_lanes;
+  std::unordered_map<std::string, std::shared_ptr<GrpcStream>> x_streams;  // by token
+};
+
+}  // namespace tarn::fabric
