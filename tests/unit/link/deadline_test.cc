@@ -21,6 +21,9 @@ TEST_F(DeadlineTest, TheServerIsToldHowLongTheRequesterWaits) {
   Get patient(1, kBytes.size());
   ASSERT_TRUE(x_link->submit(patient).is_ok());
   EXPECT_EQ(std::get<wire::GetRequest>(request(1)).head.deadline_us, wire::kDeadlineUsMax);
+  // Both live in this frame, so they end before it does.
+  x_link->lost(unavailable("the test is over"));
+  finish_all();
 }
 
 TEST_F(DeadlineTest, AGetWithoutBytesUnderWayEndsAloneAndTheLinkLives) {
