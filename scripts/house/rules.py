@@ -91,7 +91,7 @@ BANNED = [
     (r"(?<![.>\w])(?:std::)?(?:system|popen)\s*\(", "no shell", None),
     (r"\.\s*detach\s*\(\s*\)", "a thread is joined by its owner", None),
     (
-        r"\b(?:sleep_for|sleep_until|usleep|nanosleep)\s*\(|(?<![.>\w:])sleep\s*\(",
+        r"\b(?:sleep_for|sleep_until|usleep|nanosleep)\s*\(|(?<!\w)::sleep\s*\(|\bsleep\s*\(\s*\d",
         "wait on a condition, or take a Clock",
         r"common/base/|benchmarks/|sdk/cpp/examples/|.*tests/",
     ),
