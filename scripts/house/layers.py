@@ -75,7 +75,7 @@ def direction_message(path, own_level, target):
         return None
     if path.endswith("include/tarn/tarn.h"):
         return "the public header includes the standard library only"
-    if path.startswith("benchmarks/load/"):
+    if path.startswith("benchmarks/load/") and not target.startswith("benchmarks/"):
         return "benchmarks/load uses the public header only"
     target_level = level(target)
     if target.endswith(".pb.h") or own_level is None or target_level is None:
