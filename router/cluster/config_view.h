@@ -1,14 +1,12 @@
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 
 #include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/ring/config.h"
 #include "common/ring/ring.h"
+#include "router/cluster/subscribers.h"
 
 namespace tarn::cluster {
 
@@ -19,30 +17,8 @@ using ConfigSnapshot = std::shared_ptr<const ring::ClusterConfig>;
 // Invariant: epochs only rise. Limit: subscribers run on the publisher's thread and must be quick.
 class ConfigView {
  public:
-  using Subscriber = std::function<void(const ConfigSnapshot&)>;
-
-  // Ends the calls to one subscriber with its own life; on return of its destructor none runs.
-  // Never to be destroyed from within a subscriber.
-  class Subscription {
-   public:
-    Subscription() = default;
-    Subscription(Subscription&& other) noexcept;
-    Subscription& operator=(Subscription&& other) noexcept;
-    ~Subscription();
-
-   private:
-    friend class ConfigView;
-    Subscription(ConfigView* view, uint64_t id) : x_view(view), x_id(id) {}
-    void end();
-
-    ConfigView* x_view = nullptr;
-    uint64_t x_id = 0;
-  };
-
-  ConfigView() = default;
-  ~ConfigView();
-  ConfigView(const ConfigView&) = delete;
-  ConfigView& operator=(const ConfigView&) = delete;
+  using Subscriber = Subscribers<ConfigSnapshot>::Call;
+  using Subscription = Subscribers<ConfigSnapshot>::Subscription;
 
   // The latest config; null until there is a first one. Never blocks for long.
   ConfigSnapshot current() const;
@@ -58,15 +34,10 @@ class ConfigView {
   Status publish(ring::ClusterConfig config);
 
  private:
-  void unsubscribe(uint64_t id);
-
-  mutable Mutex x_mutex;  // over what current() gives; held for copies only
+  mutable Mutex x_mutex;  // held for copies only, within the calls to subscribers
   ConfigSnapshot x_current TARN_GUARDED_BY(x_mutex);
   std::shared_ptr<const ring::Ring> x_ring TARN_GUARDED_BY(x_mutex);
-
-  Mutex x_calls;  // held while subscribers run; taken before x_mutex
-  uint64_t x_next_id TARN_GUARDED_BY(x_calls) = 1;
-  std::map<uint64_t, Subscriber> x_subscribers TARN_GUARDED_BY(x_calls);
+  Subscribers<ConfigSnapshot> x_subscribers;
 };
 
 }  // namespace tarn::cluster
