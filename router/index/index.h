@@ -1,0 +1,106 @@
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "common/base/ids.h"
+#include "router/index/extent_image.h"
+#include "router/index/fair_lock.h"
+#include "router/index/row_table.h"
+#include "router/index/stored_block.h"
+
+namespace tarn::index {
+
+struct Coverage;
+struct Place;
+
+// What this router knows of who holds which block, in memory (docs/SESSIONS.md is about the rest
+// of a session). A hint, never the truth: servers hold that, so what is missing or stale here costs
+// a miss. Thread-safe; readers and writers take turns in small steps, so that neither waits long.
+//
+// Writers speak for one server under a Handle: attach, then apply its events in their order; begin
+// anew with retire. Events under a handle that was retired change nothing.
+//
+// A resync compares one range of the ring with the server's inventory while its events go on:
+// begin_scan before the inventory is asked for, add_scanned with what it tells, end_scan. In
+// between, a removal stays as a tombstone, so that the inventory does not bring the block back, and
+// an addition counts as seen. One scan for a handle at a time.
+class Index {
+ public:
+  explicit Index(uint64_t seed);
+  ~Index();
+
+  // The server's handle; the one it has if it has one.
+  Handle attach(ServerId server);
+  void apply(Handle handle, std::span<const BlockEvent> events);
+  // At once nothing is found at the server any more; the rows are cleaned by sweep_retired.
+  void retire(Handle handle);
+  // Removes retired servers from all rows, in steps.
+  void sweep_retired();
+
+  // Precondition: range < kRanges.
+  void begin_scan(Handle handle, uint32_t range);
+  void add_scanned(Handle handle, std::span<const StoredBlock> blocks);
+  // With `complete`, forgets what the server did not show in the range.
+  void end_scan(Handle handle, bool complete);
+
+  // The longest prefix of the chain whose blocks are somewhere in all shards asked for.
+  MatchAnswer match(const ChainQuery& query) const;
+  // One for each hash, in that order.
+  std::vector<Located> locate(const ChainQuery& query) const;
+  IndexStats stats() const;
+
+  // For snapshots: the extents of a range by position, how often it has changed, and the way back.
+  std::vector<ExtentImage> copy_range(uint32_t range) const;
+  uint64_t range_changes(uint32_t range) const;
+  // Takes what a snapshot holds; extents that are malformed or there already are left out.
+  void restore(std::span<const ExtentImage> extents);
+
+ private:
+  struct Scan {
+    uint32_t range = 0;
+    absl::flat_hash_map<uint64_t, uint64_t> seen;  // by row, shard and tier: bits of indexes
+    absl::flat_hash_set<uint64_t> tombstones;      // of block, shard and tier
+  };
+  struct Server {
+    ServerId id;
+    bool retired = false;
+    std::unique_ptr<Scan> scan;
+  };
+
+  Handle attach_locked(ServerId server);
+  Server* live_server(Handle handle);
+  std::optional<Place> place_of(const StoredBlock& block) const;
+  bool add(Handle handle, const StoredBlock& block, const Place& place);
+  void drop_retired(RowRef row);
+  std::optional<RowRef> row_for(const Place& place, Handle handle);
+  bool seat(RowRef row, const Place& place, Handle handle);
+  void remove(Handle handle, const StoredBlock& block, const Place& place);
+  void apply_one(Handle handle, Server& server, const BlockEvent& event);
+  void retain_seen(Handle handle, const Scan& scan, RowRef row);
+  void add_seen(Handle handle, Server& server, const StoredBlock& block);
+
+  Coverage coverage_of(const Row& row, std::span<const uint32_t> shards) const;
+  bool match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
+                  MatchAnswer& answer) const;
+  Located locate_one(const ChainQuery& query, size_t i, Fingerprint print) const;
+  std::vector<Fingerprint> prints_of(const ChainQuery& query) const;
+  ExtentImage image_of(const Row& row) const;
+  void restore_one(const ExtentImage& image);
+
+  mutable FairLock x_lock;  // over all that follows
+  RowTable x_rows;
+  std::map<Handle, Server> x_servers;
+  std::map<ServerId, Handle> x_handles;  // live ones
+  Handle x_next_handle = 1;
+  uint64_t x_refused = 0;
+};
+
+}  // namespace tarn::index

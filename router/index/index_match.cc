@@ -1,0 +1,203 @@
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <shared_mutex>
+
+#include "common/base/check.h"
+#include "common/base/units.h"
+#include "router/index/index.h"
+#include "router/index/place.h"
+
+namespace tarn::index {
+namespace {
+
+constexpr uint32_t kTiers = 3;
+// Hashes after which a reader lets others have their turn.
+constexpr uint32_t kHashesPerTurn = 1024;
+constexpr uint32_t kShardZero[] = {0};
+
+uint32_t tier_index(Tier tier) {
+  return static_cast<uint32_t>(tier) - static_cast<uint32_t>(Tier::dram);
+}
+
+}  // namespace
+
+// Who has which blocks of one extent, for one set of shards.
+struct Coverage {
+  struct PerServer {
+    Handle handle = kNoHandle;
+    ServerId id;
+    // By tier: blocks that it has in all shards, each in that tier or a faster one.
+    std::array<uint64_t, kTiers> whole{};
+    uint64_t any = 0;  // blocks that it has in some shard
+  };
+  std::array<PerServer, kHoldersMax> servers;
+  uint32_t count = 0;
+  uint64_t hits = 0;  // blocks that are there in all shards, on whatever servers
+
+  PerServer* find_or_add(Handle handle) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (servers[i].handle == handle) return &servers[i];
+    }
+    if (count == kHoldersMax) return nullptr;
+    servers[count].handle = handle;
+    return &servers[count++];
+  }
+
+  // Fills holders and tier of a run for the block at `index`, best first: those with all shards
+  // where there are any, by tier, else those with some.
+  void describe(uint32_t index, MatchRun& run) const {
+    const uint64_t bit = bit_of(index);
+    run.holders = {};
+    for (uint32_t tier = 0; tier < kTiers; ++tier) {
+      for (uint32_t i = 0; i < count; ++i) {
+        const PerServer& server = servers[i];
+        const bool is_new = tier == 0 || (server.whole[tier - 1] & bit) == 0;
+        if ((server.whole[tier] & bit) == 0 || !is_new) continue;
+        if (run.holders.count == 0) run.tier = static_cast<Tier>(2 + tier);
+        run.holders.ids[run.holders.count++] = server.id;
+      }
+    }
+    if (run.holders.count > 0) return;
+    run.tier = Tier::object;
+    for (uint32_t i = 0; i < count; ++i) {
+      if ((servers[i].any & bit) != 0) run.holders.ids[run.holders.count++] = servers[i].id;
+    }
+  }
+
+  // True when the blocks at both indexes have the same holders in the same tiers.
+  bool is_alike(uint32_t a, uint32_t b) const {
+    const auto same = [a, b](uint64_t bits) { return (bits >> a & 1) == (bits >> b & 1); };
+    for (uint32_t i = 0; i < count; ++i) {
+      const PerServer& server = servers[i];
+      if (!same(server.any)) return false;
+      if (!std::all_of(server.whole.begin(), server.whole.end(), same)) return false;
+    }
+    return true;
+  }
+};
+
+Coverage Index::coverage_of(const Row& row, std::span<const uint32_t> shards) const {
+  Coverage all;
+  row.for_each_holder([&](const Holder& holder) {
+    const auto server = x_servers.find(holder.server);
+    TARN_CHECK(server != x_servers.end());
+    if (server->second.retired) return;
+    if (auto* seen = all.find_or_add(holder.server)) seen->id = server->second.id;
+  });
+  for (uint32_t i = 0; i < all.count; ++i)
+    all.servers[i].whole.fill(~uint64_t{0});
+  all.hits = ~uint64_t{0};
+  for (const uint32_t shard : shards) {
+    uint64_t anywhere = 0;
+    for (uint32_t i = 0; i < all.count; ++i) {
+      Coverage::PerServer& server = all.servers[i];
+      std::array<uint64_t, kTiers> here{};
+      row.for_each_holder([&](const Holder& holder) {
+        if (holder.server == server.handle && holder.shard == shard) {
+          here[tier_index(holder.tier)] |= holder.blocks;
+        }
+      });
+      uint64_t so_far = 0;
+      for (uint32_t tier = 0; tier < kTiers; ++tier) {
+        so_far |= here[tier];
+        server.whole[tier] &= so_far;
+      }
+      server.any |= so_far;
+      anywhere |= so_far;
+    }
+    all.hits &= anywhere;
+  }
+  return all;
+}
+
+std::vector<Fingerprint> Index::prints_of(const ChainQuery& query) const {
+  std::vector<Fingerprint> prints;
+  prints.reserve(query.hashes.size());
+  for (const block::BlockHash& hash : query.hashes) {
+    prints.push_back(fingerprint_of(x_rows.seed(), query.tenant, query.space, hash));
+  }
+  return prints;
+}
+
+// Takes one turn at the lock. False when the prefix has ended.
+bool Index::match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
+                       MatchAnswer& answer) const {
+  const std::shared_lock lock(x_lock);
+  const uint32_t domain = x_rows.find_domain({query.tenant, query.space});
+  const uint32_t turn_end = answer.matched + kHashesPerTurn;
+  while (answer.matched < prints.size()) {
+    if (answer.matched >= turn_end) return true;
+    const uint32_t first = answer.matched;
+    const auto found = x_rows.find(prints[first]);
+    if (!found) return false;
+    const Row& row = x_rows.row(*found);
+    if (row.domain != domain) return false;
+    const Coverage coverage = coverage_of(row, query.shards);
+    MatchRun run;
+    run.first = first;
+    run.first_index = found->index();
+    if ((coverage.hits & bit_of(run.first_index)) == 0) return false;
+    run.anchor = run.first_index == 0 ? query.hashes[first] : row.body->anchor;
+    run.block_bytes = row.block_bytes;
+    coverage.describe(run.first_index, run);
+    for (run.count = 1; first + run.count < prints.size(); ++run.count) {
+      const uint32_t index = run.first_index + run.count;
+      const bool is_next =
+          index < kExtentBlocksMax && row.print(index) == prints[first + run.count];
+      if (!is_next || (coverage.hits & bit_of(index)) == 0) break;
+      if (!coverage.is_alike(run.first_index, index)) break;
+    }
+    answer.runs.push_back(run);
+    answer.matched += run.count;
+  }
+  return false;
+}
+
+MatchAnswer Index::match(const ChainQuery& query) const {
+  ChainQuery whole = query;
+  if (whole.shards.empty()) whole.shards = kShardZero;
+  const std::vector<Fingerprint> prints = prints_of(whole);
+  MatchAnswer answer;
+  while (match_some(whole, prints, answer)) {
+  }
+  return answer;
+}
+
+Located Index::locate_one(const ChainQuery& query, size_t i, Fingerprint print) const {
+  Located located;
+  const auto found = x_rows.find(print);
+  if (!found) return located;
+  const Row& row = x_rows.row(*found);
+  if (row.domain != x_rows.find_domain({query.tenant, query.space})) return located;
+  located.index = found->index();
+  uint64_t live = 0;
+  row.for_each_holder([&](const Holder& holder) {
+    const Server& server = x_servers.at(holder.server);
+    if (server.retired) return;
+    live |= holder.blocks;
+    HolderList& list = located.holders;
+    const bool is_there = std::find(list.begin(), list.end(), server.id) != list.end();
+    const bool holds_it = (holder.blocks & bit_of(located.index)) != 0;
+    if (holds_it && !is_there && list.count < kHoldersMax) list.ids[list.count++] = server.id;
+  });
+  if (located.holders.count == 0) return {};
+  located.anchor = located.index == 0 ? query.hashes[i] : row.body->anchor;
+  located.last = (live >> located.index) == 1;
+  return located;
+}
+
+std::vector<Located> Index::locate(const ChainQuery& query) const {
+  const std::vector<Fingerprint> prints = prints_of(query);
+  std::vector<Located> all;
+  all.reserve(prints.size());
+  while (all.size() < prints.size()) {
+    const size_t end = std::min(all.size() + kHashesPerTurn, prints.size());
+    const std::shared_lock lock(x_lock);
+    for (size_t i = all.size(); i < end; ++i)
+      all.push_back(locate_one(query, i, prints[i]));
+  }
+  return all;
+}
+
+}  // namespace tarn::index

@@ -1,0 +1,244 @@
+#include "router/index/row_table.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "common/base/check.h"
+#include "common/base/units.h"
+
+namespace tarn::index {
+namespace {
+
+static_assert(kExtentBlocksMax <= 1u << RowRef::kIndexBits);
+static_assert(kExtentBlocksMax <= 64, "a holder's blocks are one word");
+
+// What the allocator adds to each piece of memory, roughly.
+constexpr size_t kAllocatorBytes = 16;
+// Fingerprints grow in steps of a cache line: doubling would waste as much as they take.
+constexpr size_t kPrintStep = 8;
+
+size_t bytes_of(const Row& row) {
+  if (!row.body) return 0;
+  const Row::Body& body = *row.body;
+  size_t bytes = sizeof(Row::Body) + kAllocatorBytes;
+  if (body.more.capacity() > 0) {
+    bytes += body.more.capacity() * sizeof(Holder) + kAllocatorBytes;
+  }
+  if (body.prints.capacity() > 0) {
+    bytes += body.prints.capacity() * sizeof(Fingerprint) + kAllocatorBytes;
+  }
+  return bytes;
+}
+
+bool is_same(const Holder& a, const Holder& b) {
+  return a.server == b.server && a.shard == b.shard && a.tier == b.tier;
+}
+
+// The entry of `as` in the row, or null.
+Holder* find_holder(Row& row, const Holder& as) {
+  if (is_same(row.first, as)) return &row.first;
+  if (!row.body) return nullptr;
+  for (Holder& holder : row.body->more) {
+    if (is_same(holder, as)) return &holder;
+  }
+  return nullptr;
+}
+
+bool has_room(const Row& row, Handle server) {
+  std::array<Handle, kHoldersMax> seen{};
+  uint32_t count = 0;
+  bool is_there = false;
+  row.for_each_holder([&](const Holder& holder) {
+    is_there |= holder.server == server;
+    if (std::find(seen.begin(), seen.begin() + count, holder.server) != seen.begin() + count) {
+      return;
+    }
+    if (count < kHoldersMax) seen[count++] = holder.server;
+  });
+  return is_there || count < kHoldersMax;
+}
+
+}  // namespace
+
+Fingerprint Row::print(uint32_t index) const {
+  if (index == 0) return anchor_print;
+  if (!body || index > body->prints.size()) return 0;
+  return body->prints[index - 1];
+}
+
+uint64_t Row::blocks() const {
+  uint64_t all = 0;
+  for_each_holder([&all](const Holder& holder) { all |= holder.blocks; });
+  return all;
+}
+
+RowTable::RowTable(uint64_t seed) : x_seed(seed) {
+  x_sets.reserve(1u << kSetBits);
+  for (uint32_t i = 0; i < 1u << kSetBits; ++i)
+    x_sets.emplace_back(0, Hash{this}, Equal{this});
+}
+
+RowTable::~RowTable() = default;
+
+std::optional<RowRef> RowTable::find(Fingerprint print) const {
+  const Set& set = set_of(print);
+  const auto found = set.find(print);
+  if (found == set.end()) return std::nullopt;
+  return *found;
+}
+
+uint32_t RowTable::find_domain(const Domain& domain) const {
+  const auto found = x_domain_numbers.find({domain.tenant, domain.space});
+  return found == x_domain_numbers.end() ? 0 : found->second;
+}
+
+uint32_t RowTable::add_domain(const Domain& domain) {
+  if (const uint32_t number = find_domain(domain)) return number;
+  x_domains.push_back(domain);
+  const auto number = static_cast<uint32_t>(x_domains.size());
+  x_domain_numbers.emplace(std::pair(domain.tenant, domain.space), number);
+  return number;
+}
+
+std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
+                                        Fingerprint anchor_print) {
+  TARN_DCHECK(anchor_print != 0 && !find(anchor_print));
+  Range& range = x_ranges[range_of(position)];
+  uint32_t number = range.free;
+  if (number == UINT32_MAX) {
+    if (range.used == RowRef::kNumbers) return std::nullopt;
+    number = range.used++;
+    if (number / kChunk == range.chunks.size()) {
+      range.chunks.push_back(std::make_unique<Row[]>(kChunk));
+    }
+  }
+  const RowRef ref = RowRef::of(range_of(position), number);
+  Row& added = row(ref);
+  TARN_CHECK(added.anchor_print == 0);
+  if (number == range.free) range.free = added.domain;
+  added.position = position;
+  added.domain = domain;
+  added.anchor_print = anchor_print;
+  set_of(anchor_print).insert(ref);
+  ++range.changes;
+  ++x_rows;
+  return ref;
+}
+
+Row::Body& RowTable::body_of(Row& row) {
+  if (!row.body) row.body = std::make_unique<Row::Body>();
+  return *row.body;
+}
+
+void RowTable::set_print(RowRef ref, uint32_t index, Fingerprint print) {
+  TARN_CHECK(index >= 1 && index < kExtentBlocksMax);
+  TARN_DCHECK(print != 0 && !find(print));
+  Row& row = this->row(ref);
+  const size_t bytes_before = bytes_of(row);
+  std::vector<Fingerprint>& prints = body_of(row).prints;
+  if (prints.size() < index) {
+    prints.reserve(round_up(index, kPrintStep));
+    prints.resize(index);
+  }
+  TARN_CHECK(prints[index - 1] == 0);
+  prints[index - 1] = print;
+  x_body_bytes += bytes_of(row) - bytes_before;
+  set_of(print).insert(ref.at(index));
+  ++x_ranges[ref.range()].changes;
+}
+
+bool RowTable::has_room_for(RowRef ref, Handle server) const {
+  return has_room(row(ref), server);
+}
+
+void RowTable::hold(RowRef ref, uint32_t index, const Holder& as) {
+  Row& row = this->row(ref);
+  TARN_DCHECK(row.print(index) != 0 && as.server != kNoHandle);
+  const uint64_t bit = uint64_t{1} << index;
+  const uint64_t before = row.blocks();
+  Holder* holder = find_holder(row, as);
+  if (holder == nullptr) {
+    TARN_DCHECK(has_room(row, as.server));
+    const size_t bytes_before = bytes_of(row);
+    if (row.first.server == kNoHandle) {
+      row.first = as;
+      holder = &row.first;
+    } else {
+      holder = &body_of(row).more.emplace_back(as);
+    }
+    holder->blocks = 0;
+    x_body_bytes += bytes_of(row) - bytes_before;
+  }
+  if ((holder->blocks & bit) == 0) ++x_ranges[ref.range()].changes;
+  holder->blocks |= bit;
+  if ((before & bit) == 0) ++x_blocks;
+}
+
+void RowTable::forget_print(Fingerprint print) {
+  Set& set = set_of(print);
+  const auto found = set.find(print);
+  TARN_CHECK(found != set.end());
+  set.erase(found);
+}
+
+void RowTable::forget_unheld(RowRef ref) {
+  Row& row = this->row(ref);
+  const uint64_t held = row.blocks();
+  for (uint32_t i = 1; row.body && i <= row.body->prints.size(); ++i) {
+    const Fingerprint print = row.body->prints[i - 1];
+    if (print == 0 || (held >> i & 1) != 0) continue;
+    forget_print(print);
+    row.body->prints[i - 1] = 0;
+  }
+  if (held == 0) free_row(ref);
+}
+
+void RowTable::settle(RowRef ref, uint64_t before) {
+  Row& row = this->row(ref);
+  drop_empty_holders(row);
+  const uint64_t after = row.blocks();
+  ++x_ranges[ref.range()].changes;
+  for (uint64_t gone = before & ~after; gone != 0; gone &= gone - 1) {
+    const auto index = static_cast<uint32_t>(std::countr_zero(gone));
+    --x_blocks;
+    if (index == 0) continue;
+    const Fingerprint print = row.print(index);
+    forget_print(print);
+    row.body->prints[index - 1] = 0;
+  }
+  if (after == 0) free_row(ref);
+}
+
+void RowTable::drop_empty_holders(Row& row) {
+  if (row.body) {
+    std::erase_if(row.body->more, [](const Holder& holder) { return holder.blocks == 0; });
+  }
+  if (row.first.blocks != 0) return;
+  row.first = {};
+  if (!row.body || row.body->more.empty()) return;
+  row.first = row.body->more.back();
+  row.body->more.pop_back();
+}
+
+void RowTable::free_row(RowRef ref) {
+  Row& row = this->row(ref);
+  Range& range = x_ranges[ref.range()];
+  TARN_CHECK(row.anchor_print != 0);
+  x_body_bytes -= bytes_of(row);
+  forget_print(row.anchor_print);
+  row = Row();
+  row.domain = range.free;
+  range.free = ref.number();
+  --x_rows;
+}
+
+uint64_t RowTable::memory_bytes() const {
+  uint64_t bytes = x_body_bytes;
+  for (const Range& range : x_ranges)
+    bytes += range.chunks.size() * kChunk * sizeof(Row);
+  for (const Set& set : x_sets)
+    bytes += sizeof(Set) + set.capacity() * (sizeof(RowRef) + 1);
+  return bytes;
+}
+
+}  // namespace tarn::index
