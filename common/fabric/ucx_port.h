@@ -19,7 +19,8 @@ inline constexpr Millis kUcxQuarantineAfter{1000};
 // Life: open, set_handler, connect..., progress..., destroy when idle() says so. Both sides connect
 // to each other: a message is told by the connection that the receiver made, and one from a port
 // that it never connected to has link 0. UCX notices a dead peer, never a stopped one: deadlines
-// are the caller's, close() is their tool. Over shared memory a living peer is not told of a close.
+// are the caller's, close() is their tool. Over shared memory a living peer is not told of a close,
+// and a scatter list is filled by UCX's copying, which wants an idle core on each side.
 class UcxPort : public Port {
  public:
   struct Options {

@@ -24,9 +24,26 @@ std::string words(const char* what, ucs_status_t status) {
   return std::string(what) + ": " + ucs_status_string(status);
 }
 
-ucp_dt_iov_t iov_entry(const void* data, size_t bytes) {
-  // UCX has one type for both directions; it does not write through it in a send.
-  return {const_cast<void*>(data), bytes};
+// Where the bytes of a message are, as UCX takes it.
+struct Gathered {
+  void* buffer = nullptr;
+  size_t count = 0;
+};
+
+// One part is given as it is, several as a list in `iov`; empty parts are left out.
+template <typename Part>
+Gathered gather(std::span<const Part> parts, std::vector<ucp_dt_iov_t>* iov,
+                ucp_request_param_t* parameters) {
+  iov->clear();
+  for (const Part& part : parts) {
+    // UCX has one type for both directions; it does not write through it in a send.
+    if (!part.empty()) iov->push_back({const_cast<std::byte*>(part.data()), part.size()});
+  }
+  if (iov->empty()) return {};
+  if (iov->size() == 1) return {iov->front().buffer, iov->front().length};
+  parameters->op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
+  parameters->datatype = ucp_dt_make_iov();
+  return {iov->data(), iov->size()};
 }
 
 Code code_of(const UcxPeer* peer, ucs_status_t status) {
@@ -208,20 +225,11 @@ Status UcxWorker::post(UcxPeer* peer, UcxOperation* operation, std::span<const B
       (bytes >= kRendezvousBytesMin ? UCP_AM_SEND_FLAG_RNDV : UCP_AM_SEND_FLAG_EAGER);
   parameters.cb.send = &UcxWorker::on_sent;
   parameters.user_data = operation;
-  const void* buffer = payload.empty() ? nullptr : payload[0].data();
-  size_t count = bytes;
-  if (payload.size() > 1) {
-    for (const Bytes& part : payload)
-      operation->iov.push_back(iov_entry(part.data(), part.size()));
-    parameters.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
-    parameters.datatype = ucp_dt_make_iov();
-    buffer = operation->iov.data();
-    count = operation->iov.size();
-  }
+  const Gathered from = gather(payload, &operation->iov, &parameters);
   operation->peer = peer;
   ++peer->in_flight;
   const ucs_status_ptr_t request = ucp_am_send_nbx(peer->endpoint, kMessageId, operation->header,
-                                                   header, buffer, count, &parameters);
+                                                   header, from.buffer, from.count, &parameters);
   if (UCS_PTR_IS_ERR(request)) {
     --peer->in_flight;
     x_sends.give_back(operation);
@@ -268,21 +276,11 @@ void UcxWorker::receive(UcxPeer* peer, void* descriptor, std::span<const Mutable
       UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
   parameters.cb.recv_am = &UcxWorker::on_received;
   parameters.user_data = operation;
-  void* buffer = into[0].data();
-  size_t count = into[0].size();
-  if (into.size() > 1) {
-    for (const MutableBytes& part : into) {
-      operation->iov.push_back(iov_entry(part.data(), part.size()));
-    }
-    parameters.op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
-    parameters.datatype = ucp_dt_make_iov();
-    buffer = operation->iov.data();
-    count = operation->iov.size();
-  }
+  const Gathered to = gather(into, &operation->iov, &parameters);
   operation->peer = peer;
   if (peer != nullptr) ++peer->in_flight;
   const ucs_status_ptr_t request =
-      ucp_am_recv_data_nbx(x_worker, descriptor, buffer, count, &parameters);
+      ucp_am_recv_data_nbx(x_worker, descriptor, to.buffer, to.count, &parameters);
   if (UCS_PTR_IS_ERR(request)) {
     end(operation, UCS_PTR_STATUS(request));
   } else if (request == nullptr) {

@@ -131,6 +131,20 @@ TEST_P(Conformance, ScatterListsOnBothSides) {
   exchange(3 * kMiB + 1, 7, 13);
 }
 
+TEST_P(Conformance, EmptyPartsOfAListCountForNothing) {
+  for (const size_t bytes : {size_t{500}, size_t{1} << 20}) {
+    const std::vector<std::byte> out = pattern(bytes, 9);
+    std::vector<std::byte> in(bytes);
+    const Bytes parts[] = {{}, Bytes(out).first(100), {}, Bytes(out).subspan(100), {}};
+    const MutableBytes all = in;
+    x_into = {{}, all.first(bytes / 2), {}, all.subspan(bytes / 2)};
+    x_received.clear();
+    ASSERT_TRUE(x_a_to_b->send(bytes_of("x"), parts, {}).is_ok());
+    ASSERT_TRUE(x_pair->until([&] { return x_received.size() == 1; }));
+    EXPECT_TRUE(in == out);
+  }
+}
+
 TEST_P(Conformance, AWholeBlock) {
   exchange(kBlockBytesMax, 1, 1);
 }
@@ -267,6 +281,43 @@ TEST_P(Conformance, ADyingPeerIsTold) {
   for (int i = 0; i < 10; ++i)
     x_pair->a().progress();
   EXPECT_EQ(x_a_lost, 1);
+}
+
+// As a server does with a peer that sends nonsense.
+TEST_P(Conformance, AHandlerMayCloseTheConnection) {
+  std::vector<std::byte> in(1 << 20);
+  std::vector<Code> codes;
+  x_pair->b().set_handler([&](uint64_t, Bytes, Payload& payload) {
+    const MutableBytes into = in;
+    payload.receive({&into, 1}, [&](Code code, uint32_t) { codes.push_back(code); });
+    x_b_to_a.reset();
+  });
+  const std::vector<std::byte> out = pattern(in.size(), 8);
+  const Bytes part = out;
+  Sends sends;
+  ASSERT_TRUE(x_a_to_b->send(bytes_of("x"), {&part, 1}, sends.done()).is_ok());
+  ASSERT_TRUE(x_pair->until([&] { return codes.size() == 1; }));
+  EXPECT_TRUE(codes[0] == Code::ok || codes[0] == Code::cancelled) << static_cast<int>(codes[0]);
+  EXPECT_TRUE(codes[0] != Code::ok || in == out);
+  x_a_to_b->close();
+  EXPECT_TRUE(x_pair->until([&] { return sends.total() == 1; }));
+}
+
+TEST_P(Conformance, ALostHandlerMayReplaceTheConnection) {
+  if (!x_pair->tells_loss()) GTEST_SKIP() << "this kind never tells";
+  std::unique_ptr<Connection> doomed;
+  bool told = false;
+  doomed = x_pair->connect_a({.peer_address = {}, .link = 1, .on_lost = [&](Status) {
+                                doomed.reset();
+                                told = true;
+                              }});
+  ASSERT_TRUE(doomed->send(bytes_of("x"), {}, {}).is_ok());
+  ASSERT_TRUE(x_pair->until([&] { return !x_headers.empty(); }));
+  x_b_to_a.reset();
+  x_pair->until([&] { return x_pair->b().idle(); });
+  x_pair->kill_b();
+  EXPECT_TRUE(x_pair->until([&] { return told; }));
+  EXPECT_EQ(doomed, nullptr);
 }
 
 TEST_P(Conformance, MalformedAddressesAreRefused) {

@@ -99,6 +99,14 @@ TEST_P(BrokenOff, ByTheDeathOfThePeer) {
   EXPECT_GT(x_lost, 0);
 }
 
+TEST_P(BrokenOff, AnIdlePeersDeathIsNoticed) {
+  start_peer();
+  ask_twice();
+  ASSERT_TRUE(until([&] { return all_ended() && x_begun == 2; }));
+  x_peer->kill_and_reap();
+  EXPECT_TRUE(until([&] { return x_lost == 1; }, Millis(4000)));
+}
+
 TEST_P(BrokenOff, ByAClose) {
   for (int round = 0; round < 12; ++round) {
     start_peer();

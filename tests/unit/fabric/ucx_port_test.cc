@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "common/base/fault_point.h"
+#include "common/fabric/ucx_worker.h"
 #include "tests/unit/fabric/fabric_pair.h"
 #include "tests/unit/fabric/hex.h"
 #include "tests/unit/fabric/peer_process.h"
@@ -85,7 +86,8 @@ TEST_P(UcxPeerTest, BytesComeBackFromAnotherProcess) {
   EXPECT_TRUE(in == out);
 }
 
-TEST_P(UcxPeerTest, AKilledPeerIsNoticed) {
+TEST_P(UcxPeerTest, AKilledIdlePeerIsNoticed) {
+  if (GetParam() == Kind::ucx_shm) GTEST_SKIP() << "takes a keepalive: in the slow tests";
   x_peer->kill_and_reap();
   EXPECT_TRUE(until(*x_port, [&] { return x_lost == 1; }));
   EXPECT_EQ(x_connection->send(bytes_of("x"), {}, {}).code(), Code::unavailable);
@@ -240,6 +242,49 @@ TEST_F(UcxPortTest, AConnectionMayOutliveItsPort) {
   auto connection = a->connect({.peer_address = b->address(), .link = 0, .on_lost = {}}).value();
   a.reset();
   EXPECT_EQ(connection->send(bytes_of("x"), {}, {}).code(), Code::unavailable);
+}
+
+// A port that has not connected back cannot tell who sends, but takes the bytes.
+TEST_F(UcxPortTest, AStrangersMessageHasNoLink) {
+  for (const Kind kind : {Kind::ucx, Kind::ucx_shm}) {
+    auto a = open_port(kind);
+    auto b = open_port(kind);
+    auto there = a->connect({.peer_address = b->address(), .link = 0, .on_lost = {}}).value();
+    const std::vector<std::byte> out = pattern(1 << 20, 1);
+    std::vector<std::byte> in(out.size());
+    uint64_t seen_link = 99;
+    Code code = Code::internal;
+    b->set_handler([&](uint64_t link, Bytes, Payload& payload) {
+      seen_link = link;
+      const MutableBytes into = in;
+      payload.receive({&into, 1}, [&](Code ended, uint32_t) { code = ended; });
+    });
+    const Bytes part = out;
+    ASSERT_TRUE(there->send(bytes_of("x"), {&part, 1}, {}).is_ok());
+    EXPECT_TRUE(until(*a, [&] {
+      b->progress();
+      return code == Code::ok;
+    }));
+    EXPECT_EQ(seen_link, 0u);
+    EXPECT_TRUE(in == out);
+  }
+}
+
+TEST(UcxOperationPool, CountsWhatIsQuarantinedOnce) {
+  UcxPeer one;
+  UcxPeer other;
+  UcxOperationPool pool(3, 16);
+  UcxOperation* const first = pool.take();
+  UcxOperation* const second = pool.take();
+  pool.take()->peer = &other;
+  first->peer = second->peer = &one;
+  EXPECT_EQ(pool.take(), nullptr);
+  EXPECT_EQ(pool.quarantine(&one), 2u);
+  EXPECT_EQ(pool.quarantine(&one), 0u);
+  pool.give_back(first);
+  EXPECT_EQ(pool.in_flight(), 2u);
+  EXPECT_EQ(pool.take(), first);
+  EXPECT_EQ(pool.quarantine(&one), 0u) << "a new operation of nobody";
 }
 
 TEST_F(UcxPortTest, MemoryIsRegistered) {
