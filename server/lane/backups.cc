@@ -107,6 +107,8 @@ void Backups::on_tried(FeedTry& attempt) {
     end(attempt, Code::ok, {});
     return;
   }
+  // Its ticket has ended, or the server began a new life: the next try wires up again.
+  if (code == Code::unauthenticated) x_servers[attempt.server].is_refused = true;
   again_or_end(attempt, code, std::string(wire::view(attempt.op.message)));
 }
 
@@ -244,7 +246,7 @@ size_t Backups::tick(Instant now) {
 
 size_t Backups::tick_server(ServerId id, Server& server, Instant now) {
   size_t done = server.wiring.port == nullptr ? 0 : server.wiring.port->progress();
-  bool any_lost = false;
+  bool any_lost = std::exchange(server.is_refused, false);
   for (auto& [lane, link] : server.links) {
     link.link->expire(now);
     any_lost = any_lost || link.link->is_lost();

@@ -105,6 +105,7 @@ class Backups {
   struct Server {
     bool is_connecting = false;
     bool is_wired = false;
+    bool is_refused = false;  // to be wired up anew
     Instant retry_at{0};
     Nanos backoff{0};
     BackupWiring wiring;

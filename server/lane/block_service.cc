@@ -9,8 +9,10 @@
 namespace tarn::lane {
 namespace {
 
-// Tickets end by the clocks of others.
-constexpr int64_t kClockSkewMs = 30'000;
+// A requester whose ticket has ended is told so for a while before its connection goes.
+constexpr Millis kEndedTicketsKept{600'000};
+// Connections whose tickets have ended are looked for this often.
+constexpr Nanos kTicketsEvery = std::chrono::seconds(1);
 
 uint32_t right_for(const wire::Request& request) {
   if (const auto* put = std::get_if<wire::PutRequest>(&request)) {
@@ -83,9 +85,20 @@ void BlockService::serve(Peer& peer, const wire::Admitted& admitted, fabric::Pay
   }
 }
 
+bool BlockService::has_ended(const Peer& peer) const {
+  return x_desk.clock.unix_ms() > peer.ticket.expires_ms + x_desk.ticket_grace.count();
+}
+
+void BlockService::close_ended() {
+  x_desk.peers.for_each([this](Peer& peer) {
+    const int64_t end_ms = peer.ticket.expires_ms + kEndedTicketsKept.count();
+    if (x_desk.clock.unix_ms() > end_ms && has_ended(peer)) x_desk.peers.close(peer);
+  });
+}
+
 Status BlockService::check_head(const Peer& peer, const wire::RequestHead& head,
                                 uint32_t right) const {
-  if (x_desk.clock.unix_ms() > peer.ticket.expires_ms + kClockSkewMs) {
+  if (has_ended(peer)) {
     return unauthenticated("the ticket has expired: take a new one and connect again");
   }
   if (!peer.ticket.allows(right)) return permission_denied("the ticket does not allow this");
@@ -164,6 +177,10 @@ void BlockService::on_change(const store::BlockChange& change) {
 
 size_t BlockService::tick(Instant now) {
   const size_t done = x_gets.tick(now) + x_puts.tick(now) + x_desk.replies.flush();
+  if (now >= x_tickets_due) {
+    x_tickets_due = now + kTicketsEvery;
+    close_ended();
+  }
   x_desk.peers.sweep();
   return done;
 }

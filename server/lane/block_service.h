@@ -41,6 +41,8 @@ class BlockService {
  private:
   wire::GuardedPeer* find_guarded(uint64_t connection_id);
   void serve(Peer& peer, const wire::Admitted& admitted, fabric::Payload& payload);
+  bool has_ended(const Peer& peer) const;
+  void close_ended();
   Status check_head(const Peer& peer, const wire::RequestHead& head, uint32_t right) const;
   void serve(Peer& peer, wire::Route route, const wire::ExistsRequest& request);
   void serve(Peer& peer, wire::Route route, const wire::RemoveRequest& request);
@@ -52,6 +54,7 @@ class BlockService {
   Peer* x_found = nullptr;  // by the guard's look-up of the message in hand
   GetService x_gets;
   PutService x_puts;
+  Instant x_tickets_due{0};
 };
 
 }  // namespace tarn::lane

@@ -11,6 +11,11 @@
 
 namespace tarn::lane {
 
+// Tickets end by the clocks of others.
+inline constexpr Millis kTicketGrace{30'000};
+// Tickets cannot be renewed while no router can be reached.
+inline constexpr Millis kTicketGraceWithoutRouters{600'000};
+
 // What the parts that serve one lane's requests share. One-thread (the lane's).
 struct Desk {
   Desk(const Clock& c, store::Tier& t, LaneMetrics& m)
@@ -22,6 +27,8 @@ struct Desk {
   store::Tier& tier;
   LaneMetrics& metrics;
   ClusterViewPtr view;  // null until the first config
+  // How long after their end tickets are honoured.
+  Millis ticket_grace = kTicketGrace;
   Peers peers;
   Replies replies;
 

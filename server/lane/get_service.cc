@@ -104,7 +104,7 @@ bool GetService::send(Work& work, store::Pin pin) {
   TARN_CHECK(free != work.sends.end());
   free->work = &work;
   free->pin = std::move(pin);
-  const Status sent = x_desk.replies.send_block(*work.peer, work.route, reply, free->pin.bytes(),
+  const Status sent = x_desk.replies.send_block(*work.peer, {work.route, reply, free->pin.bytes()},
                                                 [this, free](Code code) { on_sent(*free, code); });
   if (sent.is_ok()) {
     ++work.in_flight;

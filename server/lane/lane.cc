@@ -89,7 +89,7 @@ void Lane::run() {
     if (done > 0) {
       last_work = now;
     } else if (now - last_work >= x_options.spin) {
-      sleep(now);
+      doze();
     }
   }
   drain_and_leave();
@@ -120,7 +120,7 @@ bool Lane::arm_all() {
   return armed;
 }
 
-void Lane::sleep(Instant) {
+void Lane::doze() {
   if (!arm_all()) return;
   epoll_event events[8];
   ::epoll_wait(x_epoll_fd, events, 8, kSleepMs);
@@ -137,7 +137,7 @@ void Lane::drain_and_leave() {
                        [](const auto& port) { return port->idle(); });
   };
   while (!is_idle() && x_clock.now() < end) {
-    if (turn() == 0) sleep(x_clock.now());
+    if (turn() == 0) doze();
   }
   if (!is_idle()) log::warn("lane {} ends with operations in flight", x_options.lane);
   turn();
@@ -219,6 +219,10 @@ Status Lane::set_view(ClusterViewPtr view) {
       if (floor.epoch > known) x_tier.remove_all(floor.tenant, floor.space);
     }
   });
+}
+
+Status Lane::set_ticket_grace(Millis grace) {
+  return post([this, grace] { x_desk.ticket_grace = grace; });
 }
 
 Result<Lane::ScanChunk> Lane::scan(store::PositionRange range, size_t limit, Nanos timeout) {

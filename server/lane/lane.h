@@ -64,6 +64,8 @@ class Lane {
   Status add_peer(PeerSpec spec, Nanos timeout);
   Status remove_peer(uint64_t connection_id);
   Status set_view(ClusterViewPtr view);
+  // How long after their end tickets are honoured: longer while no router can be reached.
+  Status set_ticket_grace(Millis grace);
 
   // For the visible blocks of the range, about `limit` of them at a time.
   struct ScanChunk {
@@ -91,7 +93,7 @@ class Lane {
   void run();
   size_t turn();
   void drain_and_leave();
-  void sleep(Instant now);
+  void doze();
   bool arm_all();
   void watch(int fd);
   fabric::Port* port_of(fabric::Kind kind);

@@ -45,12 +45,11 @@ size_t Replies::flush() {
   return count;
 }
 
-Status Replies::send_block(Peer& peer, wire::Route route, const wire::GetReply& message,
-                           std::span<const std::byte> payload, fabric::SendDone done) {
+Status Replies::send_block(Peer& peer, const Block& block, fabric::SendDone done) {
   if (peer.is_closed) return unavailable("the connection is closed");
-  wire::encode(route, message, x_out);
+  wire::encode(block.route, block.message, x_out);
   wire::sign(x_out, peer.guarded.mac);
-  const fabric::Bytes part = payload;
+  const fabric::Bytes part = block.payload;
   return peer.connection->send(x_out.view(), std::span(&part, 1), std::move(done));
 }
 

@@ -37,10 +37,15 @@ class Replies {
   };
   void refuse(Peer& peer, wire::Route route, const Refusal& why);
 
-  // A block; `payload` stays until `done`. Returns: ok (`done` will be called), overloaded (try
-  // again later), unavailable (the peer is gone).
-  Status send_block(Peer& peer, wire::Route route, const wire::GetReply& message,
-                    std::span<const std::byte> payload, fabric::SendDone done);
+  // A block, whose payload stays until `done`.
+  struct Block {
+    wire::Route route;
+    wire::GetReply message;
+    std::span<const std::byte> payload;
+  };
+  // Returns: ok (`done` will be called), overloaded (try again later), unavailable (the peer is
+  // gone).
+  Status send_block(Peer& peer, const Block& block, fabric::SendDone done);
 
   // Sends what was kept; call it now and then.
   size_t flush();

@@ -6,7 +6,7 @@
 
 namespace tarn::store {
 
-EventLog::EventLog(size_t capacity) : x_capacity(capacity) {
+EventLog::EventLog(size_t capacity, uint64_t base) : x_capacity(capacity), x_last(base) {
   TARN_CHECK(capacity > 0);
 }
 
@@ -14,11 +14,8 @@ void EventLog::append(const BlockChange& change) {
   const MutexLock lock(x_mutex);
   ++x_last;
   // Grows to its capacity once, then goes round.
-  if (x_ring.size() < x_capacity) {
-    x_ring.push_back(change);
-  } else {
-    x_ring[(x_last - 1) % x_capacity] = change;
-  }
+  if (x_ring.size() < x_capacity) x_ring.resize(x_ring.size() + 1);
+  x_ring[x_count++ % x_capacity] = change;
   x_appended.notify_all();
 }
 
@@ -40,7 +37,7 @@ ChangeBatch EventLog::after(uint64_t sequence, size_t limit, Nanos timeout) cons
   batch.gap = sequence > x_last || sequence + 1 < oldest;
   batch.first_sequence = batch.gap ? oldest : sequence + 1;
   for (uint64_t s = batch.first_sequence; s <= x_last && batch.changes.size() < limit; ++s)
-    batch.changes.push_back(x_ring[(s - 1) % x_capacity]);
+    batch.changes.push_back(x_ring[(x_count - 1 - (x_last - s)) % x_capacity]);
   return batch;
 }
 

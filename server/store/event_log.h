@@ -16,18 +16,20 @@ struct ChangeBatch {
   bool gap = false;  // changes before these were lost: take an inventory
 };
 
-// The latest changes of a server's blocks, numbered from 1, for routers that watch. Lanes append
-// and never wait for a reader: what a reader did not fetch in time is lost to it and shows as a
-// gap. Thread-safe. Limit: the newest `capacity` changes.
+// The latest changes of a server's blocks, numbered one by one, for routers that watch. Lanes
+// append and never wait for a reader: what a reader did not fetch in time is lost to it and shows
+// as a gap. Thread-safe. Limit: the newest `capacity` changes.
 class EventLog {
  public:
   static constexpr size_t kCapacityDefault = 1 << 16;
 
-  explicit EventLog(size_t capacity = kCapacityDefault);
+  // The first change gets the number after `base`. A base that rises from one life of a server to
+  // the next makes every earlier number a gap.
+  explicit EventLog(size_t capacity = kCapacityDefault, uint64_t base = 0);
 
   void append(const BlockChange& change);
 
-  // Sequence of the newest change, 0 before the first.
+  // Sequence of the newest change, the base before the first.
   uint64_t last_sequence() const;
 
   // At most `limit` changes after `sequence`; with none yet, waits for one until `timeout`. A
@@ -40,9 +42,10 @@ class EventLog {
  private:
   mutable Mutex x_mutex;
   mutable CondVar x_appended;
-  std::vector<BlockChange> x_ring TARN_GUARDED_BY(x_mutex);  // of sequence s at s % capacity
+  std::vector<BlockChange> x_ring TARN_GUARDED_BY(x_mutex);
+  uint64_t x_count TARN_GUARDED_BY(x_mutex) = 0;  // appended; the latest at (count - 1) % capacity
   const size_t x_capacity;
-  uint64_t x_last TARN_GUARDED_BY(x_mutex) = 0;
+  uint64_t x_last TARN_GUARDED_BY(x_mutex);
   bool x_closed TARN_GUARDED_BY(x_mutex) = false;
 };
 

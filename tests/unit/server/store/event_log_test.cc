@@ -42,6 +42,20 @@ TEST(EventLog, ASequenceFromTheFutureIsAGap) {
   EXPECT_TRUE(log.after(3, 10, Nanos(0)).gap);
 }
 
+TEST(EventLog, ANewLifeMakesOldNumbersAGap) {
+  EventLog log(4, 1000);
+  EXPECT_EQ(log.last_sequence(), 1000u);
+  EXPECT_TRUE(log.after(900, 10, Nanos(0)).gap);
+  EXPECT_FALSE(log.after(1000, 10, Nanos(0)).gap);
+  for (uint32_t i = 1; i <= 6; ++i)
+    log.append(change(i));
+  const ChangeBatch batch = log.after(1004, 10, Nanos(0));
+  EXPECT_FALSE(batch.gap);
+  EXPECT_EQ(batch.first_sequence, 1005u);
+  ASSERT_EQ(batch.changes.size(), 2u);
+  EXPECT_EQ(batch.changes[0].header.index, 5u);
+}
+
 TEST(EventLog, WaitsForTheNextAndEndsWhenClosed) {
   EventLog log(4);
   std::thread writer([&log] { log.append(change(1)); });
