@@ -210,6 +210,19 @@ Status Lane::remove_peer(uint64_t connection_id) {
   return post([this, connection_id] { x_service.remove_peer(connection_id); });
 }
 
+Status Lane::remove_peer_of(uint64_t connection_id, std::string tenant, Nanos timeout) {
+  return call(
+      [this, connection_id, tenant = std::move(tenant)] {
+        Peer* peer = x_desk.peers.find(connection_id);
+        if (peer == nullptr || peer->ticket.holder.tenant != tenant) {
+          return not_found("no such connection");
+        }
+        x_desk.peers.close(*peer);
+        return Status::ok();
+      },
+      timeout);
+}
+
 Status Lane::set_view(ClusterViewPtr view) {
   return post([this, view = std::move(view)] {
     if (x_desk.view != nullptr && view->epoch() < x_desk.view->epoch()) return;

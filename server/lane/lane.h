@@ -63,6 +63,8 @@ class Lane {
   // unsupported where the lane has no port of its fabric, and those of call.
   Status add_peer(PeerSpec spec, Nanos timeout);
   Status remove_peer(uint64_t connection_id);
+  // The same for whoever holds it. Returns: ok, not_found (none, or another tenant's), as call.
+  Status remove_peer_of(uint64_t connection_id, std::string tenant, Nanos timeout);
   Status set_view(ClusterViewPtr view);
   // How long after their end tickets are honoured: longer while no router can be reached.
   Status set_ticket_grace(Millis grace);
