@@ -18,11 +18,22 @@ inline constexpr Millis kTicketGraceWithoutRouters{600'000};
 
 // What the parts that serve one lane's requests share. One-thread (the lane's).
 struct Desk {
-  Desk(const Clock& c, store::Tier& t, LaneMetrics& m)
-      : clock(c), tier(t), metrics(m), replies(peers, m) {}
+  // Which lane it is of how many.
+  struct Place {
+    uint16_t lane = 0;
+    uint16_t lane_count = 1;
+  };
 
-  uint16_t lane = 0;
-  uint16_t lane_count = 1;
+  Desk(Place place, const Clock& c, store::Tier& t, LaneMetrics& m)
+      : lane(place.lane),
+        lane_count(place.lane_count),
+        clock(c),
+        tier(t),
+        metrics(m),
+        replies(peers, m) {}
+
+  const uint16_t lane;
+  const uint16_t lane_count;
   const Clock& clock;
   store::Tier& tier;
   LaneMetrics& metrics;

@@ -51,11 +51,9 @@ Lane::Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd)
                             x_options.events->append(change);
                             x_service.on_change(change);
                           })),
-      x_desk(x_clock, x_tier, x_metrics),
+      x_desk({x_options.lane, x_options.lane_count}, x_clock, x_tier, x_metrics),
       x_backups(x_desk, x_options.wire_up),
       x_service(x_desk, x_backups) {
-  x_desk.lane = x_options.lane;
-  x_desk.lane_count = x_options.lane_count;
   watch(x_inbox->event_fd());
   for (const auto& port : x_options.ports) {
     x_port_infos.push_back({port->kind(), port->address(), port->transport()});

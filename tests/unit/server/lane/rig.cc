@@ -55,7 +55,7 @@ LaneRig::LaneRig(fabric::LoopHub& hub, const Clock& c, std::string n, WireUp wir
   options.memory.cap_bytes = 128 * kMiB;
   options.on_change = [this](const store::BlockChange& change) { service->on_change(change); };
   tier = std::make_unique<store::DramTier>(options);
-  desk = std::make_unique<Desk>(clock, *tier, metrics);
+  desk = std::make_unique<Desk>(Desk::Place{}, clock, *tier, metrics);
   backups = std::make_unique<Backups>(*desk, std::move(wire_up));
   service = std::make_unique<BlockService>(*desk, *backups);
   backups->add_port(*port);

@@ -1,0 +1,106 @@
+#include "server/options.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "common/ring/config.h"
+
+namespace tarn::server {
+namespace {
+
+// A lane needs room for a mixed slab, a class slab and what lies ready.
+constexpr uint64_t kLaneBytesMin = 64 * kMiB;
+
+constexpr uint64_t kLaneBytesUsual = 256 * kMiB;
+
+void add_place(config::Schema& schema) {
+  schema.add_string("name", "", "The server's name in the cluster; also that of its certificate.");
+  schema.add_string("listen", "127.0.0.1:7710", "HOST:PORT of its gRPC; port 0 takes a free one.");
+  schema.add_string("advertise", "", "HOST:PORT under which others reach it; empty: as listen.");
+  schema.add_list("routers", {}, "HOST:PORT of every router.");
+  schema.add_string("domain", "", "Failure domain (rack, host); empty: one of its own.");
+  schema.add_uint("weight", ring::kWeightOne, "Share of the data; 100 is one unit.",
+                  {0, ring::kWeightMax});
+}
+
+void add_storage(config::Schema& schema) {
+  schema.add_bytes("dram_bytes", kGiB, "Memory for blocks, all lanes together.",
+                   {kLaneBytesMin, 1ull << 50});
+  schema.add_bytes("tenant_dram_bytes", 0, "Memory that one tenant may take; 0: no such cap.");
+  schema.add_uint("lanes", 0, "Threads that serve blocks; 0: half of the processors.",
+                  {0, ring::kLanesMax});
+  schema.add_string("data_dir", "", "Folder of the session logs.");
+  schema.add_string("secrets_dir", "", "Folder of certificates and keys, made by `tarn certs`.");
+}
+
+void add_fabric(config::Schema& schema) {
+  schema.add_bool("insecure_loopback", false, "Plain TCP with tokens, on loopback only.");
+  schema.add_string("fabric_device", "lo",
+                    "Network interface or RDMA port of UCX (eth1, mlx5_0:1); empty: no UCX. Never "
+                    "one that strangers reach.");
+  schema.add_enum("ucx_shm", "off", {"off", "trusted"},
+                  "Shared memory between processes; trusted: all of them are one trust domain.");
+  schema.add_string("metrics_listen", "", "HOST:PORT of the Prometheus endpoint; empty: none.");
+  schema.add_uint("spin_us", 50, "How long an idle lane polls before it sleeps.", {0, 1'000'000});
+  schema.add_enum("log_level", "info", {"debug", "info", "warning", "error"},
+                  "What is logged to stderr.");
+}
+
+}  // namespace
+
+uint32_t lanes_of(const ServerOptions& options) {
+  if (options.lanes != 0) return options.lanes;
+  const uint64_t processors = std::thread::hardware_concurrency();
+  return static_cast<uint32_t>(std::clamp<uint64_t>(
+      processors / 2, 1, std::max<uint64_t>(1, options.dram_bytes / kLaneBytesUsual)));
+}
+
+config::Schema server_schema() {
+  config::Schema schema("tarn-server", "A storage server of Tarn: keeps KV blocks and sessions.");
+  add_place(schema);
+  add_storage(schema);
+  add_fabric(schema);
+  return schema;
+}
+
+Result<ServerOptions> server_options(const config::Values& values) {
+  ServerOptions options;
+  options.name = values.get_string("name");
+  options.listen = values.get_string("listen");
+  options.advertise = values.get_string("advertise");
+  options.routers = values.get_list("routers");
+  options.domain = values.get_string("domain");
+  options.weight = static_cast<uint32_t>(values.get_uint("weight"));
+  options.dram_bytes = values.get_bytes("dram_bytes");
+  options.tenant_dram_bytes = values.get_bytes("tenant_dram_bytes");
+  options.lanes = static_cast<uint32_t>(values.get_uint("lanes"));
+  options.data_dir = values.get_string("data_dir");
+  options.secrets_dir = values.get_string("secrets_dir");
+  options.insecure_loopback = values.get_bool("insecure_loopback");
+  options.fabric_device = values.get_string("fabric_device");
+  options.trusts_shm = values.get_enum("ucx_shm") == "trusted";
+  options.metrics_listen = values.get_string("metrics_listen");
+  options.spin = Micros(static_cast<int64_t>(values.get_uint("spin_us")));
+  options.lanes = lanes_of(options);
+  TARN_RETURN_IF_ERROR(validate(options));
+  return options;
+}
+
+Status validate(const ServerOptions& options) {
+  if (options.name.empty()) return invalid_argument("name: a server needs one (--name s1)");
+  if (options.data_dir.empty()) {
+    return invalid_argument("data_dir: a server needs a folder for its logs (--data-dir)");
+  }
+  if (options.secrets_dir.empty()) {
+    return invalid_argument(
+        "secrets_dir: a server needs its certificate (--secrets-dir; `tarn certs` makes one)");
+  }
+  const uint64_t lanes = lanes_of(options);
+  if (options.dram_bytes / lanes < kLaneBytesMin) {
+    return invalid_argument("dram_bytes: at least 64 MiB for each of the " + std::to_string(lanes) +
+                            " lanes");
+  }
+  return Status::ok();
+}
+
+}  // namespace tarn::server

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/base/units.h"
+#include "common/config/load.h"
+
+namespace tarn::server {
+
+// Everything that one storage server has to be told. Value type.
+struct ServerOptions {
+  std::string name;
+  std::string listen = "127.0.0.1:0";
+  std::string advertise;  // empty: as it listens
+  std::vector<std::string> routers;
+  std::string domain;  // empty: a failure domain of its own
+  uint32_t weight = 100;
+  uint64_t dram_bytes = kGiB;
+  uint64_t tenant_dram_bytes = 0;  // of one tenant; 0: no cap of its own
+  uint32_t lanes = 0;              // 0: half of the processors
+  std::string data_dir;
+  std::string secrets_dir;
+  bool insecure_loopback = false;
+  std::string fabric_device = "lo";  // of ucx; empty: no ucx
+  bool trusts_shm = false;           // ucx over shared memory
+  std::string metrics_listen;        // empty: none
+  Micros spin{50};
+};
+
+// The lanes in use: as told, or half of the processors as far as there is memory for them.
+uint32_t lanes_of(const ServerOptions& options);
+
+// The items of the configuration of tarn-server.
+config::Schema server_schema();
+
+// Returns: the options, invalid_argument naming the item.
+Result<ServerOptions> server_options(const config::Values& values);
+
+// Returns: ok, invalid_argument naming the item that does not fit.
+Status validate(const ServerOptions& options);
+
+}  // namespace tarn::server

@@ -1,0 +1,382 @@
+#include "server/wiring.h"
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "common/auth/secrets_dir.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/fabric/grpc_bulk_service.h"
+#include "common/fabric/grpc_port.h"
+#include "common/fabric/ucx_context.h"
+#include "common/fabric/ucx_port.h"
+#include "common/fabric/ucx_settings.h"
+#include "common/memory/size_class.h"
+#include "common/metrics/endpoint.h"
+#include "common/rpc/credentials.h"
+#include "server/lane/lane.h"
+#include "server/rpc/backup_connector.h"
+#include "server/rpc/cluster_link.h"
+#include "server/rpc/connections.h"
+#include "server/rpc/rpc_server.h"
+#include "server/rpc/session_peers.h"
+#include "server/rpc/session_service.h"
+#include "server/rpc/storage_service.h"
+
+namespace tarn::server {
+namespace {
+
+constexpr Nanos kSlabsWithin = std::chrono::seconds(30);
+constexpr Millis kSessionCallTimeout{2000};
+constexpr int64_t kOwnTokenLifeMs = 365ll * 24 * 3'600'000;
+constexpr uint64_t kPlentyBytes = 512 * kMiB;
+// Room in the numbering of changes for each millisecond of a server's life.
+constexpr uint64_t kChangesPerMs = 1 << 16;
+
+struct Credentials {
+  rpc::TlsMaterial material;
+  auth::Identity self;
+  std::shared_ptr<const auth::TokenVerifier> verifier;
+};
+
+Result<Credentials> read_credentials(const ServerOptions& options) {
+  Credentials credentials;
+  TARN_ASSIGN_OR_RETURN(credentials.self, auth::make_identity(auth::Role::server, options.name));
+  TARN_ASSIGN_OR_RETURN(const auto secrets, auth::SecretsDir::open(options.secrets_dir));
+  TARN_ASSIGN_OR_RETURN(credentials.material.ca_pem, secrets.ca_pem());
+  if (auto verifier = secrets.token_verifier()) {
+    credentials.verifier = std::make_shared<const auth::TokenVerifier>(std::move(*verifier));
+  } else {
+    log::info("tokens are not taken here: {}", verifier.error().message());
+  }
+  credentials.material.insecure_loopback = options.insecure_loopback;
+  if (options.insecure_loopback) {
+    TARN_ASSIGN_OR_RETURN(const auto signer, secrets.token_signer());
+    TARN_ASSIGN_OR_RETURN(
+        credentials.material.token,
+        signer.sign(credentials.self, system_clock().unix_ms() + kOwnTokenLifeMs));
+    return credentials;
+  }
+  TARN_ASSIGN_OR_RETURN(auto pair, secrets.certificate(credentials.self));
+  credentials.material.certificate_pem = std::move(pair.certificate_pem);
+  credentials.material.key_pem = std::move(pair.key_pem);
+  return credentials;
+}
+
+uint32_t ready_slabs(uint64_t dram_bytes) {
+  return dram_bytes >= kPlentyBytes ? 2 : 1;
+}
+
+Result<std::unique_ptr<memory::SlabPool>> open_pool(uint64_t dram_bytes) {
+  const uint32_t ready = ready_slabs(dram_bytes);
+  TARN_ASSIGN_OR_RETURN(auto pool,
+                        memory::SlabPool::open({.shelves = {{memory::kMixedSlabBytes, ready},
+                                                            {memory::kClassSlabBytes, ready}}}));
+  TARN_RETURN_IF_ERROR(pool->wait_until_full(kSlabsWithin));
+  return pool;
+}
+
+std::string host_part(const std::string& endpoint) {
+  return endpoint.substr(0, endpoint.rfind(':'));
+}
+
+}  // namespace
+
+// In the order in which they are made; destroyed from the last to the first.
+struct Server::Parts {
+  ServerOptions options;
+  Credentials credentials;
+  std::string advertised;
+  metrics::Registry registry;
+  std::unique_ptr<memory::SlabPool> pool;
+  std::unique_ptr<store::EventLog> events;
+  std::unique_ptr<SessionPeers> session_peers;
+  std::unique_ptr<session::SlotStore> sessions;
+  std::unique_ptr<rpc::Authenticator> authenticator;
+  std::unique_ptr<fabric::GrpcBulkService> bulk;
+  std::shared_ptr<fabric::UcxContext> ucx;
+  std::shared_ptr<fabric::UcxContext> ucx_shm;
+  FabricTerms terms;
+  std::unique_ptr<BackupConnector> connector;
+  std::vector<std::unique_ptr<lane::Lane>> lanes;
+  std::unique_ptr<Connections> connections;
+  std::unique_ptr<StorageService> storage;
+  std::unique_ptr<SessionService> session_service;
+  std::unique_ptr<RpcServer> rpc_server;
+  std::unique_ptr<metrics::Endpoint> metrics_endpoint;
+  std::unique_ptr<ClusterLink> cluster;
+
+  std::atomic<uint64_t> epoch{0};
+  std::atomic<bool> wants_drain{false};
+  std::atomic<bool> is_draining{false};
+  std::atomic<bool> closed{false};
+
+  Status open_storage();
+  void open_ucx();
+  Result<std::shared_ptr<fabric::UcxContext>> open_context(fabric::Kind kind,
+                                                           std::string& settings);
+  Status open_lanes();
+  Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(uint16_t lane);
+  Result<std::unique_ptr<lane::Lane>> open_lane(uint16_t lane);
+  Status open_services();
+  Status join_cluster();
+  std::vector<lane::Lane*> all_lanes() const;
+  void fill_beat(v1::HeartbeatRequest& beat) const;
+  void take_config(ring::ClusterConfig config);
+  void note_contact(bool reachable);
+  void drain();
+  void close();
+};
+
+Status Server::Parts::open_storage() {
+  TARN_ASSIGN_OR_RETURN(credentials, read_credentials(options));
+  authenticator = std::make_unique<rpc::Authenticator>(credentials.verifier, system_clock(),
+                                                       options.insecure_loopback);
+  TARN_ASSIGN_OR_RETURN(pool, open_pool(options.dram_bytes));
+  events = std::make_unique<store::EventLog>(
+      store::EventLog::kCapacityDefault,
+      static_cast<uint64_t>(system_clock().unix_ms()) * kChangesPerMs);
+  const auto folder = std::filesystem::path(options.data_dir) / "sessions";
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) return internal_error("data_dir: " + folder.string() + ": " + failed.message());
+  session_peers = std::make_unique<SessionPeers>(credentials.material, kSessionCallTimeout);
+  session::SlotStoreOptions slots;
+  slots.folder = folder.string();
+  slots.peers = session_peers->peers();
+  TARN_ASSIGN_OR_RETURN(sessions, session::SlotStore::open(std::move(slots)));
+  return Status::ok();
+}
+
+Result<std::shared_ptr<fabric::UcxContext>> Server::Parts::open_context(fabric::Kind kind,
+                                                                        std::string& settings) {
+  TARN_ASSIGN_OR_RETURN(auto context, fabric::UcxContext::open({kind, options.fabric_device}));
+  settings = fabric::settings_fingerprint(kind, options.fabric_device);
+  terms.ucx_version = fabric::ucx_version();
+  terms.host = fabric::host_fingerprint();
+  return context;
+}
+
+// Without UCX bulk goes over gRPC.
+void Server::Parts::open_ucx() {
+  if (options.fabric_device.empty()) return;
+  auto net = open_context(fabric::Kind::ucx, terms.ucx_settings);
+  if (net) {
+    ucx = *net;
+  } else {
+    log::warn("no ucx over {}: {}", options.fabric_device, net.error().to_string());
+  }
+  if (!options.trusts_shm) return;
+  auto shm = open_context(fabric::Kind::ucx_shm, terms.ucx_shm_settings);
+  if (shm) {
+    ucx_shm = *shm;
+  } else {
+    log::warn("no ucx over shared memory: {}", shm.error().to_string());
+  }
+}
+
+Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(uint16_t lane) {
+  std::vector<std::unique_ptr<fabric::Port>> ports;
+  for (const auto& context : {ucx_shm, ucx}) {
+    if (context == nullptr) continue;
+    TARN_ASSIGN_OR_RETURN(auto port, fabric::UcxPort::open({.context = context}));
+    ports.push_back(std::move(port));
+  }
+  TARN_ASSIGN_OR_RETURN(auto port, fabric::GrpcPort::open_lane(bulk->streams(), lane));
+  ports.push_back(std::move(port));
+  return ports;
+}
+
+Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
+  const uint64_t ready =
+      ready_slabs(options.dram_bytes) * (memory::kMixedSlabBytes + memory::kClassSlabBytes);
+  lane::LaneOptions made;
+  made.lane = number;
+  made.lane_count = static_cast<uint16_t>(options.lanes);
+  made.spin = options.spin;
+  made.memory.pool = pool.get();
+  made.memory.cap_bytes = (options.dram_bytes - ready) / options.lanes;
+  made.memory.domain_cap_bytes = options.tenant_dram_bytes / options.lanes;
+  made.memory.on_slab = [this](const memory::Slab& slab) {
+    for (const auto& context : {ucx, ucx_shm}) {
+      if (context != nullptr) (void)context->register_memory(slab.memory());
+    }
+  };
+  made.events = events.get();
+  made.registry = &registry;
+  made.wire_up = connector->wire_up_for([this, number] { return lanes[number].get(); });
+  TARN_ASSIGN_OR_RETURN(made.ports, open_ports(number));
+  return lane::Lane::open(std::move(made));
+}
+
+Status Server::Parts::open_lanes() {
+  bulk = std::make_unique<fabric::GrpcBulkService>();
+  open_ucx();
+  connector = std::make_unique<BackupConnector>(
+      BackupConnectorOptions{credentials.self, credentials.material, terms});
+  for (uint32_t number = 0; number < options.lanes; ++number) {
+    TARN_ASSIGN_OR_RETURN(auto lane, open_lane(static_cast<uint16_t>(number)));
+    lanes.push_back(std::move(lane));
+  }
+  return Status::ok();
+}
+
+std::vector<lane::Lane*> Server::Parts::all_lanes() const {
+  std::vector<lane::Lane*> all;
+  for (const auto& lane : lanes)
+    all.push_back(lane.get());
+  return all;
+}
+
+Status Server::Parts::open_services() {
+  connections = std::make_unique<Connections>(
+      ConnectionsOptions{all_lanes(), terms, sessions->incarnation()});
+  StorageServiceOptions made;
+  made.name = options.name;
+  made.incarnation = sessions->incarnation();
+  made.lanes = all_lanes();
+  made.connections = connections.get();
+  made.events = events.get();
+  made.registry = &registry;
+  made.authenticator = authenticator.get();
+  made.epoch = [this] { return Epoch{epoch.load()}; };
+  made.drain = [this] { drain(); };
+  storage = std::make_unique<StorageService>(std::move(made));
+  session_service = std::make_unique<SessionService>(*sessions, *authenticator);
+  TARN_ASSIGN_OR_RETURN(rpc_server,
+                        RpcServer::open({options.listen,
+                                         credentials.material,
+                                         {storage.get(), session_service.get(), bulk.get()}}));
+  advertised = options.advertise;
+  if (advertised.empty()) {
+    advertised = host_part(options.listen) + ":" + std::to_string(rpc_server->port());
+  }
+  if (options.metrics_listen.empty()) return Status::ok();
+  TARN_ASSIGN_OR_RETURN(metrics_endpoint,
+                        metrics::Endpoint::open(options.metrics_listen, registry));
+  return Status::ok();
+}
+
+Status Server::Parts::join_cluster() {
+  ClusterLinkOptions made;
+  made.routers = options.routers;
+  made.material = credentials.material;
+  made.fill_beat = [this](v1::HeartbeatRequest& beat) { fill_beat(beat); };
+  made.on_config = [this](ring::ClusterConfig config) { take_config(std::move(config)); };
+  made.on_contact = [this](bool reachable) { note_contact(reachable); };
+  TARN_ASSIGN_OR_RETURN(cluster, ClusterLink::open(std::move(made)));
+  return Status::ok();
+}
+
+void Server::Parts::fill_beat(v1::HeartbeatRequest& beat) const {
+  beat.set_name(options.name);
+  beat.set_control_endpoint(advertised);
+  beat.set_incarnation(sessions->incarnation().value);
+  beat.set_weight(options.weight);
+  beat.set_domain(options.domain.empty() ? options.name : options.domain);
+  beat.set_lanes(options.lanes);
+  beat.set_epoch(epoch.load());
+  beat.set_draining(wants_drain.load());
+  v1::ServerLoad* load = beat.mutable_load();
+  for (const auto& lane : lanes) {
+    const lane::LaneStats stats = lane->stats();
+    load->set_dram_bytes(load->dram_bytes() + stats.dram.capacity_bytes);
+    load->set_dram_used_bytes(load->dram_used_bytes() + stats.dram.memory_bytes);
+    load->set_blocks(load->blocks() + stats.dram.blocks);
+  }
+  for (const uint32_t slot : sessions->caught_up_slots())
+    beat.add_caught_up_slots(slot);
+}
+
+void Server::Parts::take_config(ring::ClusterConfig config) {
+  auto view = lane::make_view(std::move(config), options.name);
+  if (!view) {
+    log::error("a config that does not hold: {}", view.error().to_string());
+    return;
+  }
+  const lane::ClusterViewPtr& shared = *view;
+  for (const auto& lane : lanes)
+    (void)lane->set_view(shared);
+  connections->set_view(shared);
+  connector->set_view(shared);
+  session_peers->set_config(shared->config);
+  sessions->set_config({shared, &shared->config}, shared->self);
+  const ring::Member* self = ring::find_member(shared->config, shared->self);
+  is_draining.store(self != nullptr && self->state == ring::MemberState::draining);
+  epoch.store(shared->epoch().value);
+  log::info("epoch {}, {} servers", shared->epoch().value, shared->config.members.size());
+}
+
+void Server::Parts::note_contact(bool reachable) {
+  const Millis grace = reachable ? lane::kTicketGrace : lane::kTicketGraceWithoutRouters;
+  connections->set_ticket_grace(grace);
+  for (const auto& lane : lanes)
+    (void)lane->set_ticket_grace(grace);
+}
+
+void Server::Parts::drain() {
+  wants_drain.store(true);
+  if (rpc_server != nullptr) rpc_server->set_draining();
+  if (cluster != nullptr) cluster->beat_now();
+}
+
+void Server::Parts::close() {
+  if (closed.exchange(true)) return;
+  if (cluster != nullptr) cluster->close();
+  if (connector != nullptr) connector->close();
+  if (storage != nullptr) storage->close();
+  if (events != nullptr) events->close();
+  for (const auto& lane : lanes)
+    lane->close();
+  if (bulk != nullptr) bulk->close_all();
+  if (rpc_server != nullptr) rpc_server->close();
+}
+
+Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
+  options.lanes = lanes_of(options);
+  TARN_RETURN_IF_ERROR(validate(options));
+  auto server = std::unique_ptr<Server>(new Server(std::make_unique<Parts>()));
+  Parts& parts = *server->x_parts;
+  parts.options = std::move(options);
+  TARN_RETURN_IF_ERROR(parts.open_storage());
+  TARN_RETURN_IF_ERROR(parts.open_lanes());
+  TARN_RETURN_IF_ERROR(parts.open_services());
+  TARN_RETURN_IF_ERROR(parts.join_cluster());
+  log::info("{} serves at {}", parts.options.name, parts.advertised);
+  return server;
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : x_parts(std::move(parts)) {}
+
+Server::~Server() {
+  close();
+}
+
+uint16_t Server::port() const {
+  return x_parts->rpc_server->port();
+}
+
+const std::string& Server::advertised() const {
+  return x_parts->advertised;
+}
+
+uint64_t Server::epoch() const {
+  return x_parts->epoch.load();
+}
+
+void Server::drain() {
+  x_parts->drain();
+}
+
+bool Server::is_draining() const {
+  return x_parts->is_draining.load();
+}
+
+void Server::close() {
+  x_parts->close();
+}
+
+}  // namespace tarn::server
