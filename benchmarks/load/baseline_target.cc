@@ -1,0 +1,39 @@
+#include "benchmarks/load/baseline_target.h"
+
+#include <utility>
+
+namespace tarn::load {
+namespace {
+
+constexpr int kAnswerMs = 30'000;
+constexpr std::string_view kSlice = "slice ";
+
+}  // namespace
+
+Expected<std::unique_ptr<BaselineTarget>> BaselineTarget::open(Stage& stage,
+                                                               const BaselineOptions& options) {
+  ChildOptions child;
+  child.words = {options.program, "--pool-mib", std::to_string(options.pool_mib)};
+  child.is_talking = true;
+  if (options.is_shm) child.words.emplace_back("--shm");
+  auto started = Child::start(stage, child);
+  if (!started) return started.error();
+  return std::unique_ptr<BaselineTarget>(new BaselineTarget(options, std::move(started).value()));
+}
+
+Expected<report::Slice> BaselineTarget::run(int64_t millis) {
+  const Workload& work = x_options.workload;
+  auto said = x_child.say(std::string("run ") + (work.op == Op::put ? "put " : "get ") +
+                          std::to_string(work.block_bytes) + ' ' + std::to_string(work.inflight) +
+                          (x_options.is_checked ? " crc " : " nocrc ") + std::to_string(millis));
+  if (!said) return said.error();
+  auto line = x_child.hear(static_cast<int>(millis) + kAnswerMs);
+  if (!line) return line.error();
+  if (line->starts_with(kSlice)) {
+    auto slice = report::Slice::from_line(std::string_view(*line).substr(kSlice.size()));
+    if (slice) return *std::move(slice);
+  }
+  return Error{Outcome::internal, "raw UCX says: " + *line};
+}
+
+}  // namespace tarn::load

@@ -1,0 +1,230 @@
+#include "benchmarks/load/bench.h"
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "benchmarks/load/baseline_target.h"
+#include "benchmarks/load/cluster.h"
+#include "benchmarks/load/failover.h"
+#include "benchmarks/load/interleave.h"
+#include "benchmarks/load/lookup.h"
+#include "benchmarks/load/tarn_target.h"
+#include "benchmarks/report/machine.h"
+
+namespace tarn::load {
+namespace {
+
+constexpr uint32_t kFailoverServers = 3;
+constexpr double kUncheckedShare = 0.4;
+
+std::string row(const std::string& name, const report::Figures& figures) {
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(), "%-12s %9.3f %11.1f %11.1f %11.3f\n", name.c_str(),
+                figures.gb_per_s, figures.p50_us, figures.p99_us, figures.cpu_s_per_gb);
+  return text.data();
+}
+
+std::string head() {
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(), "%-12s %9s %11s %11s %11s\n", "", "GB/s", "p50 us",
+                "p99 us", "CPU s/GB");
+  return text.data();
+}
+
+report::JsonObject begin_json(const Options& options) {
+  report::JsonObject json;
+  json.add("op", options.op);
+  return json;
+}
+
+void add_machine(report::JsonObject& json) {
+  json.add("tarn_version", version()).add("machine", report::describe_machine());
+}
+
+// The cluster, when it is this run's own, and the way to it.
+struct Reach {
+  std::unique_ptr<Cluster> cluster;
+  ClientOptions client;
+  std::vector<pid_t> servers;
+};
+
+Expected<Reach> reach(Stage& stage, const Options& options, uint32_t servers) {
+  Reach out;
+  if (options.is_attached()) {
+    out.client.endpoint = options.endpoint;
+    out.client.credentials = options.credentials;
+  } else {
+    ClusterOptions cluster;
+    cluster.programs = own_folder() + "/../bin";
+    cluster.servers = servers;
+    cluster.dram_mib = options.dram_mib;
+    cluster.is_shm = options.transport == "shm";
+    auto started = Cluster::start(stage, cluster);
+    if (!started) return started.error();
+    out.cluster = std::move(started).value();
+    auto client = out.cluster->client();
+    if (!client) return client.error();
+    out.client = std::move(client).value();
+    out.servers = out.cluster->server_pids();
+  }
+  out.client.transport = transport_of(options.transport);
+  return out;
+}
+
+Expected<std::vector<std::unique_ptr<BaselineTarget>>> open_baselines(Stage& stage,
+                                                                      const Options& options) {
+  std::vector<std::unique_ptr<BaselineTarget>> targets;
+  if (options.baseline != "ucx") return targets;
+  for (const bool is_checked : {true, false}) {
+    BaselineOptions baseline;
+    baseline.program = own_folder() + "/tarn-bench-ucx";
+    baseline.workload = options.workload;
+    baseline.is_shm = options.transport == "shm";
+    baseline.is_checked = is_checked;
+    auto target = BaselineTarget::open(stage, baseline);
+    if (!target) return target.error();
+    targets.push_back(std::move(target).value());
+  }
+  return targets;
+}
+
+Report transfer_report(const Options& options, const TarnTarget& tarn,
+                       const std::vector<report::Slice>& slices) {
+  Report out;
+  out.json = begin_json(options);
+  out.json.add("block_bytes", options.workload.block_bytes)
+      .add("inflight", uint64_t{options.workload.inflight})
+      .add("transport", options.transport)
+      .add("connection", tarn.transport());
+  const report::Figures ours = report::figures_of(slices[0]);
+  out.json.add("tarn", report::json_of(ours)).add("errors", slices[0].errors);
+  out.table = options.op + ", " + std::to_string(options.workload.block_bytes) + " bytes, " +
+              std::to_string(options.workload.inflight) + " in flight, " + tarn.transport() + "\n" +
+              head() + row("tarn", ours);
+  if (slices.size() > 1) {
+    const report::Figures theirs = report::figures_of(slices[1]);
+    const report::Figures unchecked = report::figures_of(slices[2]);
+    const report::Figures ratio = report::ratio_of(ours, theirs);
+    out.json.add("baseline", report::json_of(theirs))
+        .add("ratio", report::json_of_ratio(ratio))
+        .add("baseline_nocrc", report::json_of(unchecked));
+    out.table += row("ucx", theirs) + row("ratio", ratio) + row("ucx-nocrc", unchecked);
+  }
+  out.json.add("cpu_covers", options.is_attached() ? "client" : "client and servers");
+  return out;
+}
+
+Expected<Report> run_transfers(Stage& stage, const Options& options) {
+  auto cluster = reach(stage, options, 1);
+  if (!cluster) return cluster.error();
+  TarnTargetOptions tarn_options;
+  tarn_options.client = cluster->client;
+  tarn_options.workload = options.workload;
+  tarn_options.workload.op = options.op == "put" ? Op::put : Op::get;
+  tarn_options.working_set_bytes = options.working_set_mib << 20;
+  tarn_options.servers = cluster->servers;
+  auto tarn = TarnTarget::open(tarn_options);
+  if (!tarn) return tarn.error();
+  Options same = options;
+  same.workload = tarn_options.workload;
+  auto baselines = open_baselines(stage, same);
+  if (!baselines) return baselines.error();
+  std::vector<Turn> turns = {{tarn.value().get(), 1}};
+  for (const auto& baseline : baselines.value())
+    turns.push_back({baseline.get(), turns.size() == 1 ? 1 : kUncheckedShare});
+  Plan plan;
+  plan.total_ms = static_cast<int64_t>(options.seconds * 1000);
+  const auto slices = interleave(turns, plan);
+  if (!slices) return slices.error();
+  Report out = transfer_report(options, **tarn, slices.value());
+  add_machine(out.json);
+  return out;
+}
+
+Expected<Report> run_lookups(Stage& stage, const Options& options) {
+  auto cluster = reach(stage, options, 1);
+  if (!cluster) return cluster.error();
+  LookupOptions lookup;
+  lookup.client = cluster->client;
+  lookup.hashes = options.hashes;
+  lookup.calls = options.calls;
+  lookup.is_exists = options.op == "exists";
+  const auto slice = run_lookup(lookup);
+  if (!slice) return slice.error();
+  const report::LatencyHistogram& latency = slice.value().latency;
+  const double hashes_per_s =
+      static_cast<double>(slice.value().blocks) * 1e9 / static_cast<double>(slice.value().wall_ns);
+  Report out;
+  out.json = begin_json(options);
+  out.json.add("hashes", uint64_t{options.hashes})
+      .add("p50_us", latency.quantile_us(0.5))
+      .add("p99_us", latency.quantile_us(0.99))
+      .add("hashes_per_s", hashes_per_s)
+      .add("calls", latency.count())
+      .add("indexed_blocks", lookup.indexed_blocks);
+  add_machine(out.json);
+  std::array<char, 200> text{};
+  std::snprintf(text.data(), text.size(),
+                "%s, %u hashes, %llu calls\np50 %.1f us, p99 %.1f us, %.3g hashes/s\n",
+                options.op.c_str(), options.hashes,
+                static_cast<unsigned long long>(latency.count()), latency.quantile_us(0.5),
+                latency.quantile_us(0.99), hashes_per_s);
+  out.table = text.data();
+  return out;
+}
+
+std::string add_kill(report::JsonObject& json, const std::string& name,
+                     const report::Slice& slice) {
+  const double p50_ms = slice.latency.quantile_us(0.5) / 1e3;
+  const double p99_ms = slice.latency.quantile_us(0.99) / 1e3;
+  report::JsonObject part;
+  part.add("rounds", slice.latency.count()).add("p50_ms", p50_ms).add("p99_ms", p99_ms);
+  json.add(name, part);
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(), "%-14s %3llu rounds: p50 %.1f ms, p99 %.1f ms\n",
+                name.c_str(), static_cast<unsigned long long>(slice.latency.count()), p50_ms,
+                p99_ms);
+  return text.data();
+}
+
+Expected<Report> run_failover(Stage& stage, const Options& options) {
+  if (options.is_attached()) {
+    return Error{Outcome::invalid_argument, "--endpoint: failover kills only what it has started"};
+  }
+  Options small = options;
+  small.dram_mib = std::min<uint64_t>(options.dram_mib, 512);
+  auto cluster = reach(stage, small, kFailoverServers);
+  if (!cluster) return cluster.error();
+  FailoverOptions failover;
+  failover.rounds = options.rounds;
+  failover.program = own_folder() + "/tarn-bench";
+  const auto servers = kill_servers(*cluster->cluster, failover);
+  if (!servers) return servers.error();
+  const auto workers = kill_workers(stage, *cluster->cluster, failover);
+  if (!workers) return workers.error();
+  Report out;
+  out.json = begin_json(options);
+  out.table = "From SIGKILL to the first good get, and to a session's first block elsewhere\n";
+  out.table += add_kill(out.json, "server_killed", servers.value());
+  out.table += add_kill(out.json, "worker_killed", workers.value());
+  add_machine(out.json);
+  return out;
+}
+
+}  // namespace
+
+std::string own_folder() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
+}
+
+Expected<Report> run_bench(Stage& stage, const Options& options) {
+  if (options.op == "failover") return run_failover(stage, options);
+  if (options.op == "match" || options.op == "exists") return run_lookups(stage, options);
+  return run_transfers(stage, options);
+}
+
+}  // namespace tarn::load

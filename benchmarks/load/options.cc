@@ -1,0 +1,62 @@
+#include "benchmarks/load/options.h"
+
+#include <CLI/CLI.hpp>
+
+namespace tarn::load {
+
+bool parse(int argc, char** argv, Options* options, int* status) {
+  CLI::App app(
+      "Measures Tarn through its public header, beside raw UCX. Starts a router and servers of its "
+      "own on loopback, with temporary data, unless --endpoint names some.");
+  app.add_option("--op", options->op, "What to measure")
+      ->check(CLI::IsMember({"put", "get", "match", "exists", "failover"}))
+      ->capture_default_str();
+  app.add_option("--block-bytes", options->workload.block_bytes, "put, get: size of a block")
+      ->check(CLI::Range(1, 64 << 20))
+      ->capture_default_str();
+  app.add_option("--inflight", options->workload.inflight, "put, get: transfers of one block each")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--transport", options->transport, "What carries the bytes")
+      ->check(CLI::IsMember({"tcp", "shm", "grpc"}))
+      ->capture_default_str();
+  app.add_option("--seconds", options->seconds, "put, get: of all slices together")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  app.add_option("--baseline", options->baseline, "put, get: what runs in between")
+      ->check(CLI::IsMember({"ucx", "none"}))
+      ->capture_default_str();
+  app.add_option("--json", options->json, "Writes the figures into this file, too");
+  app.add_option("--endpoint", options->endpoint, "HOST:PORT of routers that run already");
+  app.add_option("--credentials", options->credentials, "Folder with what they ask to be shown");
+  app.add_option("--hashes", options->hashes, "match, exists: hashes of one call")
+      ->check(CLI::Range(1, 8192))
+      ->capture_default_str();
+  app.add_option("--calls", options->calls, "match, exists: calls that are timed")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--rounds", options->rounds, "failover: processes of each kind to kill")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  app.add_option("--working-set-mib", options->working_set_mib, "get: blocks to go round")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--dram-mib", options->dram_mib, "Memory of each server that is started")
+      ->capture_default_str();
+  app.add_flag("--keep-logs", options->keeps_logs, "Leave the temporary folder there");
+  app.add_option("--worker", options->worker)->group("");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    *status = app.exit(error);
+    return false;
+  }
+  return true;
+}
+
+Transport transport_of(const std::string& name) {
+  if (name == "shm") return Transport::shm;
+  return name == "grpc" ? Transport::grpc : Transport::tcp;
+}
+
+}  // namespace tarn::load
