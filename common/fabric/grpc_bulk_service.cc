@@ -1,5 +1,6 @@
 #include "common/fabric/grpc_bulk_service.h"
 
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -20,9 +21,11 @@ constexpr size_t kTokenBytesMax = 64;
 // gRPC's thread class: reactions come from its threads. Life: until OnDone, which frees it.
 class ServerCall : public Reactor, public GrpcCall {
  public:
-  explicit ServerCall(std::shared_ptr<GrpcStream> stream) : x_stream(std::move(stream)) {}
+  explicit ServerCall(std::shared_ptr<GrpcStream> stream) : x_owned(std::move(stream)) {
+    x_stream.store(x_owned.get(), std::memory_order_release);
+  }
 
-  void start() { x_stream->start(this); }
+  void start() { stream().start(this); }
 
   void read(grpc::ByteBuffer* into) override { StartRead(into); }
   void write(const grpc::ByteBuffer* message) override { StartWrite(message); }
@@ -30,16 +33,21 @@ class ServerCall : public Reactor, public GrpcCall {
     Finish(grpc::Status(grpc::StatusCode::ABORTED, why));
   }
 
-  void OnReadDone(bool ok) override { x_stream->on_read(ok); }
-  void OnWriteDone(bool ok) override { x_stream->on_write(ok); }
-  void OnCancel() override { x_stream->break_off("the client is gone"); }
+  void OnReadDone(bool ok) override { stream().on_read(ok); }
+  void OnWriteDone(bool ok) override { stream().on_write(ok); }
+  void OnCancel() override { stream().break_off("the client is gone"); }
   void OnDone() override {
-    x_stream->on_done({}, nullptr);
+    stream().on_done({}, nullptr);
     delete this;
   }
 
  private:
-  const std::shared_ptr<GrpcStream> x_stream;
+  GrpcStream& stream() { return *x_stream.load(std::memory_order_acquire); }
+
+  const std::shared_ptr<GrpcStream> x_owned;
+  // gRPC hands this object from thread to thread in ways that ThreadSanitizer cannot see; it can
+  // see this.
+  std::atomic<GrpcStream*> x_stream{nullptr};
 };
 
 // A stream that is refused before it begins.
