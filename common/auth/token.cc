@@ -163,6 +163,12 @@ Result<std::string> token_key_id(std::string_view public_pem) {
   return id_of(key);
 }
 
+Result<Identity> identity_of_own_token(std::string_view text) {
+  TARN_ASSIGN_OR_RETURN(const TokenParts parts, split(text));
+  TARN_ASSIGN_OR_RETURN(Payload payload, decode_payload(parts.payload));
+  return std::move(payload.identity);
+}
+
 struct TokenSigner::State {
   Key key;
   std::string key_id;

@@ -92,6 +92,9 @@ class Link {
   // the only way to stop the other side): its link is lost, and all others end as unavailable.
   void expire(Instant now);
 
+  // Brings the deadline of an operation in flight forward; expire() ends it then.
+  void hasten(LinkOp& op, Instant deadline);
+
   // When expire() will next have something to end; kNever for no deadline.
   Instant next_deadline() const { return x_next_deadline; }
 

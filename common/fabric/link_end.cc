@@ -110,6 +110,12 @@ void Link::expire(Instant now) {
   pump();
 }
 
+void Link::hasten(LinkOp& op, Instant deadline) {
+  TARN_CHECK(op.state.is_active);
+  op.deadline = std::min(op.deadline, deadline);
+  x_next_deadline = std::min(x_next_deadline, op.deadline);
+}
+
 LinkOp* Link::first_overdue(Instant now) const {
   LinkOp* op = x_active.first();
   while (op != nullptr && op->deadline > now)

@@ -85,9 +85,9 @@ std::string peer_uri(const grpc::AuthContext& context) {
   return {};
 }
 
-grpc::ChannelArguments channel_arguments() {
+grpc::ChannelArguments channel_arguments(int message_bytes_max) {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kControlMessageBytesMax);
+  arguments.SetMaxReceiveMessageSize(message_bytes_max);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   // Despite its name also the time that one attempt to connect is given.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
@@ -131,8 +131,9 @@ Result<std::shared_ptr<grpc::ServerCredentials>> server_credentials(const TlsMat
 }
 
 Result<std::shared_ptr<grpc::Channel>> open_channel(const std::string& endpoint, auth::Role role,
-                                                    const TlsMaterial& material) {
-  grpc::ChannelArguments arguments = channel_arguments();
+                                                    const TlsMaterial& material,
+                                                    int message_bytes_max) {
+  grpc::ChannelArguments arguments = channel_arguments(message_bytes_max);
   if (material.insecure_loopback) {
     if (!is_loopback(endpoint)) {
       return invalid_argument("insecure_loopback: " + endpoint + " is not a loopback address");

@@ -33,10 +33,11 @@ struct TlsMaterial {
 Result<std::shared_ptr<grpc::ServerCredentials>> server_credentials(const TlsMaterial& material);
 
 // A channel to HOST:PORT whose server must prove to have `role` (its certificate names ROLE.tarn).
-// Never blocks: an unreachable peer shows with the first call. Returns: ok, invalid_argument
-// (insecure to a host that is not loopback).
-Result<std::shared_ptr<grpc::Channel>> open_channel(const std::string& endpoint, auth::Role role,
-                                                    const TlsMaterial& material);
+// Never blocks: an unreachable peer shows with the first call. Messages may be as large as
+// `message_bytes_max`. Returns: ok, invalid_argument (insecure to a host that is not loopback).
+Result<std::shared_ptr<grpc::Channel>> open_channel(
+    const std::string& endpoint, auth::Role role, const TlsMaterial& material,
+    int message_bytes_max = kControlMessageBytesMax);
 
 // True for 127.0.0.0/8, [::1] and localhost, with or without a port.
 bool is_loopback(const std::string& endpoint);

@@ -45,6 +45,11 @@ TEST_F(Token, names_the_identity_that_it_was_signed_for) {
             longest);
 }
 
+TEST_F(Token, tells_its_holder_who_he_is) {
+  EXPECT_EQ(identity_of_own_token(token).value(), worker);
+  EXPECT_EQ(identity_of_own_token("tarn1.x").error().code(), Code::unauthenticated);
+}
+
 TEST_F(Token, expires_with_the_skew_allowed) {
   EXPECT_EQ(why(token, kNowMs + kHourMs - 1), "accepted");
   EXPECT_THAT(why(token, kNowMs + kHourMs), HasSubstr("expired"));

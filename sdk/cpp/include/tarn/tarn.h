@@ -4,9 +4,8 @@
 // the C++ SDK and needs nothing but the standard library. Sizes are bytes, times are milliseconds
 // unless a name says otherwise.
 //
-// Thread safety: Client, Space and Session may be used by many threads at once; a Transfer, a
-// Buffer or a Worker by one. Copies of Client, Space and Session are cheap handles to the same
-// thing. Nothing here throws. No call outlives its deadline.
+// Thread safety: Client, Space and Session may be used by many threads at once, and copies of them
+// are cheap handles to the same thing; a Transfer, a Buffer or a Worker is for one. Nothing throws.
 
 #include <cstddef>
 #include <cstdint>
@@ -27,8 +26,7 @@ enum class Outcome : uint8_t {
   miss = 1,       // no such block, session or name
   exists = 2,     // the bytes, or the name, were already there; for a put this is success
   kept_less = 3,  // kept, in a lower class than asked, as CallOptions::allow_less permits
-  // Look again and decide.
-  conflict = 5,  // the session has another version than expected
+  conflict = 5,   // the session has another version than expected: look again and decide
   // Try later; the SDK has already tried what it could within the deadline.
   unavailable = 7,
   overloaded = 8,
@@ -40,22 +38,20 @@ enum class Outcome : uint8_t {
   unauthenticated = 13,
   permission_denied = 14,
   unsupported = 15,
-  // Page a human.
-  internal = 16,
+  internal = 16,  // page a human
 };
 
 // "ok", "miss", "deadline_exceeded", ...
 std::string_view outcome_name(Outcome outcome);
 
-// Why a call failed: what to do (the outcome), and a sentence that names the field, session or
-// peer.
+// Why a call failed: what to do, and a sentence that names the field, session or peer.
 struct Error {
   Outcome outcome = Outcome::internal;
   std::string message;
 };
 
-// A value, or the Error that says why there is none; member names are a subset of std::expected's.
-// Reading the value of a failed one ends the process: ask first.
+// A value, or the Error that says why there is none; a subset of std::expected. Reading the value
+// of a failed one ends the process: ask first.
 template <typename T>
 class [[nodiscard]] Expected {
  public:
@@ -80,22 +76,20 @@ class [[nodiscard]] Expected {
   std::variant<T, Error> x_state;
 };
 
-// Success of a call that returns nothing else.
-struct Done {};
+struct Done {};  // success of a call that returns nothing else
 
 // 1 to 32 opaque bytes that name a block: from the engine, or from a Hasher.
 using BlockHash = std::string;
 
-// How bytes may travel to storage servers. `automatic` takes the best that both sides have and
-// falls back by itself.
+// How bytes may travel to storage servers; `automatic` takes the best that both sides have. What
+// cannot be had falls back to grpc.
 enum class Transport : uint8_t { automatic, tcp, shm, grpc };
 
 struct ClientOptions {
-  // HOST:PORT of the routers, separated by commas. Empty: TARN_ENDPOINT, else what the credentials
-  // folder says.
+  // HOST:PORT of the routers, separated by commas. Empty: TARN_ENDPOINT, else the folder's.
   std::string endpoint;
-  // A folder with ca.pem and a token or certificate, as `tarn dev` and `tarn token create` write
-  // it. Empty: TARN_CREDENTIALS, else the folder of `tarn dev` (~/.tarn/dev).
+  // A folder with ca.pem, endpoint and a token or certificate, as `tarn dev` and `tarn token
+  // create` write it. Empty: TARN_CREDENTIALS, else that of `tarn dev` (~/.tarn/dev).
   std::string credentials;
   // Overrides the folder's token.
   std::string token;
@@ -110,26 +104,22 @@ struct ClientOptions {
 
 struct CallOptions {
   uint32_t timeout_ms = 0;  // 0: ClientOptions::timeout_ms
-  // Copies in distinct failure domains that a put is acknowledged for: 1 is class `memory`, more is
-  // `replicated`.
+  // In distinct failure domains, to acknowledge a put: 1 is class `memory`, more `replicated`.
   uint32_t copies = 1;
-  // Accept fewer copies, told by kept_less, where there are not enough failure domains.
-  bool allow_less = false;
+  bool allow_less = false;  // accept fewer, told by kept_less, where domains are too few
 };
 
-// One KV geometry: KV of different spaces never mixes. All fields together give the space's
-// identity.
+// One KV geometry: KV of different spaces never mixes. All fields together are its identity.
 struct SpaceSpec {
   std::string model;
   std::string revision;
   std::string dtype;
-  std::string layout;  // how a block's bytes are ordered, in words of your own:
-                       // "layers,2,kv_heads,tokens,head_dim"
+  std::string layout;  // the order of a block's bytes, in your words: "layers,2,heads,tokens,dim"
   uint32_t block_tokens = 16;
   uint32_t tensor_parallel = 1;
-  std::string hash_scheme =
-      "sha256_cbor";  // sha256_cbor, sha256_u32le, or a name of your own for your own hashes
-  std::string hash_seed = "0";
+  // sha256_cbor, sha256_u32le, or a name of your own for your own hashes
+  std::string hash_scheme = "sha256_cbor";
+  std::string hash_seed = "0";  // empty where the scheme has none
   bool flat = false;            // blocks are keys without a chain
   uint32_t extent_blocks = 32;  // blocks of a chain that are placed together (G), 1 to 64
 };
@@ -140,8 +130,7 @@ struct MoveOnly {
   MoveOnly& operator=(MoveOnly&&) = default;
 };
 
-// A run of bytes in memory of yours, or in a Buffer (made by Buffer::slice, which lets the SDK tell
-// a freed one).
+// A run of bytes in memory of yours, or in a Buffer (by Buffer::slice).
 struct Slice {
   std::byte* data = nullptr;
   size_t size = 0;
@@ -152,14 +141,13 @@ struct Slice {
   }
 };
 
-// Memory that transfers may use for long: allocated by the SDK, or yours and registered. Move-only;
-// frees or unregisters at its end, after transfers that use it have ended. A slice of a freed
-// Buffer is refused with invalid_argument.
+// Memory that transfers may use for long: allocated by the SDK, or yours and registered. It is
+// freed after transfers that use it have ended; slices of a freed one are refused.
 class Buffer : MoveOnly {
  public:
   std::byte* data() const;
   size_t size() const;
-  // Precondition: offset + size <= this->size(); otherwise the slice is empty and calls refuse it.
+  // Past the end of the buffer the slice is empty, and calls refuse it.
   Slice slice(size_t offset, size_t size) const;
 
  private:
@@ -172,17 +160,15 @@ class Buffer : MoveOnly {
 // One block to keep. Items of one call that belong to one chain stand in chain order.
 struct PutItem {
   BlockHash hash;
-  BlockHash
-      parent;  // the block before it in its chain; empty for a chain's first, and in flat spaces
-  std::vector<Slice>
-      slices;  // together the block's bytes: 1 byte to 64 MiB; read until the transfer has ended
+  BlockHash parent;  // the block before it; empty for a chain's first, and in flat spaces
+  // Together the block's bytes, 1 byte to 64 MiB; read until the transfer has ended.
+  std::vector<Slice> slices;
   uint32_t shard = 0;
 };
 
-// One block to fetch into `slices`, whose sizes sum up to the block's size.
 struct GetItem {
   BlockHash hash;
-  std::vector<Slice> slices;
+  std::vector<Slice> slices;  // their sizes sum up to the block's
   uint32_t shard = 0;
 };
 
@@ -195,8 +181,7 @@ struct BlockOutcome {
   std::string message;  // why, where the outcome is an error
 };
 
-// A running put or get. Move-only. Its destructor cancels what is not done and waits until the
-// memory is safe.
+// A running put or get. Its destructor cancels what is not done and waits until memory is safe.
 class Transfer : MoveOnly {
  public:
   // Readable once the transfer has ended; for select, poll, epoll or an event loop. Valid as long
@@ -204,8 +189,8 @@ class Transfer : MoveOnly {
   int fd() const;
   // Has it ended? Never blocks.
   bool poll() const;
-  // Blocks until it has ended, or for timeout_ms (0: until its own deadline ends it). Returns: ok,
-  // deadline_exceeded. A miss is not an error: look at outcomes().
+  // Blocks until it has ended, or for timeout_ms (0: until its own deadline ends it).
+  // Returns: ok, deadline_exceeded. A miss is not an error: look at outcomes().
   Expected<Done> wait(uint32_t timeout_ms = 0);
   // Asks it to end soon; what is not done by then becomes `cancelled`.
   void cancel();
@@ -267,9 +252,8 @@ struct Truncate {
 class Session {
  public:
   const std::string& id() const;
-  // Compare-and-swap on the version. The SDK retries an unknown outcome under one request id: it is
-  // never applied twice. Returns the new version; or conflict, miss, invalid_argument, unavailable,
-  // deadline_exceeded.
+  // Compare-and-swap on the version; retried under one request id, so never applied twice. Returns
+  // the new version; conflict, miss, invalid_argument, unavailable, deadline_exceeded.
   Expected<uint64_t> append(uint64_t expected_version, const Append& what,
                             CallOptions options = {});
   Expected<Manifest> resolve(CallOptions options = {}) const;
@@ -293,16 +277,13 @@ class Session {
 class Space {
  public:
   const SpaceSpec& spec() const;
-  // 32 hexadecimal digits.
-  std::string id() const;
+  std::string id() const;  // 32 hexadecimal digits
 
-  // Starts keeping the blocks. Item outcomes: ok, exists, kept_less; unavailable, overloaded,
-  // deadline_exceeded, cancelled; invalid_argument (the message names the field),
-  // permission_denied. Never blocks for long; memory is read until the end.
+  // Starts keeping the blocks; never blocks for long. Item outcomes: ok, exists, kept_less;
+  // unavailable, overloaded, deadline_exceeded, cancelled, permission_denied; invalid_argument.
   Transfer put_kv(std::span<const PutItem> items, CallOptions options = {});
   // Starts fetching the blocks, in this order. Item outcomes: ok, miss, corrupt; unavailable,
-  // deadline_exceeded, cancelled, invalid_argument. Where it is not ok, the item's memory holds
-  // anything.
+  // overloaded, deadline_exceeded, cancelled, invalid_argument: then the memory holds anything.
   Transfer get_kv(std::span<const GetItem> items, CallOptions options = {});
   // Asks the owners: certain at the moment of the answer. One bool for each hash.
   Expected<std::vector<bool>> exists(std::span<const BlockHash> hashes, CallOptions options = {});
@@ -334,16 +315,12 @@ struct WorkerSpec {
 };
 
 // A registered GPU worker: beats in the background until destroyed; silence is its death.
-// Move-only.
 class Worker : MoveOnly {
  public:
-  // What the next beat says.
-  void set_load(uint32_t running, uint32_t queued);
+  void set_load(uint32_t running, uint32_t queued);  // what the next beat says
   void set_draining(bool draining);
-  // Has an operator asked it to finish and leave?
-  bool should_drain() const;
-  // Is the last beat answered?
-  bool connected() const;
+  bool should_drain() const;  // has an operator asked it to finish and leave?
+  bool connected() const;     // is the last beat answered?
 
  private:
   friend class Client;
@@ -375,20 +352,17 @@ struct ConnectionInfo {
 
 class Client {
  public:
-  // Reaches a router and proves who it is. Returns: ok, unavailable, unauthenticated,
-  // invalid_argument.
+  // Proves who it is to a router. Returns: ok, unavailable, unauthenticated, invalid_argument.
   static Expected<Client> connect(ClientOptions options = {});
 
-  // Registers the space if it is new. Returns: ok, invalid_argument (names the field), unavailable,
+  // Registers the space if it is new. Returns: ok, invalid_argument, unavailable,
   // permission_denied.
   Expected<Space> open_space(const SpaceSpec& spec, CallOptions options = {});
 
-  // Zeroed, page-aligned memory. Returns: ok, invalid_argument, overloaded (the machine has no
-  // more).
+  // Zeroed, page-aligned memory. Returns: ok, invalid_argument, overloaded (there is no more).
   Expected<Buffer> allocate(size_t size);
   // Registers memory of yours, which must outlive the Buffer.
   Expected<Buffer> register_memory(void* data, size_t size);
-
   Expected<Worker> register_worker(const Space& space, const WorkerSpec& spec);
   // Which worker should serve this request. Returns: ok, unavailable (no worker is alive).
   Expected<RouteChoice> route(const Space& space, const RouteQuery& query,
@@ -409,8 +383,8 @@ class Hasher {
   // scheme: "sha256_cbor" (vLLM; seed is PYTHONHASHSEED) or "sha256_u32le" (SGLang; takes no seed).
   static Expected<Hasher> open(std::string_view scheme, std::string_view seed,
                                uint32_t block_tokens);
-  // Hashes of the full blocks of `tokens`, in order. `extra` keys (adapter, salt) go as the scheme
-  // says; u32le takes none.
+  // Hashes of the full blocks of `tokens`, in order. `extra`: the adapter's name, then the cache
+  // salt, empty where there is none; u32le takes neither, and gives no hashes then.
   std::vector<BlockHash> hash(std::span<const uint32_t> tokens,
                               std::span<const std::string> extra = {}) const;
 

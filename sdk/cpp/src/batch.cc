@@ -1,0 +1,221 @@
+#include "sdk/cpp/src/batch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/units.h"
+#include "common/block/checksum.h"
+#include "common/wire/message.h"
+#include "sdk/cpp/src/outcome.h"
+
+namespace tarn::sdk {
+namespace {
+
+// A Locate that takes longer is given up, and the blocks are placed without it.
+constexpr Nanos kLocateMost = std::chrono::seconds(1);
+
+Status in_field(const std::string& field, const Status& why) {
+  return {why.code(), field + ": " + why.message()};
+}
+
+Result<block::BlockHash> hash_of(const BlockHash& bytes) {
+  auto hash = block::BlockHash::from(bytes);
+  if (!hash) return in_field("hash", hash.error());
+  return hash;
+}
+
+// What a put and a get check and take over alike.
+class ItemReader {
+ public:
+  ItemReader(Core& core, const SpaceState& space) : x_core(core), x_space(space) {}
+
+  Status read_shard(uint32_t shard, FlightItem& into) const {
+    if (shard >= x_space.spec.tensor_parallel) {
+      return invalid_argument("shard: the space has " +
+                              std::to_string(x_space.spec.tensor_parallel));
+    }
+    into.shard = Shard{shard};
+    return Status::ok();
+  }
+
+  // Fills into.bytes, and holds the buffers. `take` gets each slice.
+  template <typename Take>
+  Status read_slices(const std::vector<Slice>& slices, FlightItem& into, Take take) {
+    if (slices.empty()) return invalid_argument("slices: none");
+    if (slices.size() > fabric::kOpPartsMax) return invalid_argument("slices: more than 4096");
+    for (size_t i = 0; i < slices.size(); ++i) {
+      auto memory = x_core.buffers()->check(slices[i]);
+      if (!memory) return in_field("slices[" + std::to_string(i) + "]", memory.error());
+      if (*memory != nullptr && (x_memory.empty() || x_memory.back() != *memory)) {
+        x_memory.push_back(*std::move(memory));
+      }
+      if (slices[i].size > kBlockBytesMax - into.bytes) {
+        return invalid_argument("slices: more than 64 MiB");
+      }
+      into.bytes += slices[i].size;
+      take(slices[i]);
+    }
+    return Status::ok();
+  }
+
+  std::vector<std::shared_ptr<const void>> take_memory() { return std::move(x_memory); }
+
+ private:
+  Core& x_core;
+  const SpaceState& x_space;
+  std::vector<std::shared_ptr<const void>> x_memory;
+};
+
+Result<FlightItem> read_put(const PutItem& from, const SpaceState& space, ItemReader& reader) {
+  FlightItem item;
+  TARN_ASSIGN_OR_RETURN(item.hash, hash_of(from.hash));
+  if (!from.parent.empty()) {
+    if (space.spec.kind == block::SpaceKind::flat) {
+      return invalid_argument("parent: the blocks of a flat space have none");
+    }
+    auto parent = block::BlockHash::from(from.parent);
+    if (!parent) return in_field("parent", parent.error());
+    item.parent = *parent;
+  }
+  TARN_RETURN_IF_ERROR(reader.read_shard(from.shard, item));
+  TARN_RETURN_IF_ERROR(reader.read_slices(from.slices, item, [&](const Slice& slice) {
+    item.from.emplace_back(slice.data, slice.size);
+    item.payload_crc = block::crc32c(item.payload_crc, slice.data, slice.size);
+  }));
+  return item;
+}
+
+Result<FlightItem> read_get(const GetItem& from, ItemReader& reader) {
+  FlightItem item;
+  TARN_ASSIGN_OR_RETURN(item.hash, hash_of(from.hash));
+  TARN_RETURN_IF_ERROR(reader.read_shard(from.shard, item));
+  TARN_RETURN_IF_ERROR(reader.read_slices(from.slices, item, [&](const Slice& slice) {
+    item.into.emplace_back(slice.data, slice.size);
+  }));
+  return item;
+}
+
+Status check_call(size_t items, const CallOptions& options) {
+  if (items > kCallBlocksMax) return invalid_argument("items: more than 65536");
+  if (options.copies < 1 || options.copies > wire::kCopiesMax) {
+    return invalid_argument("options.copies: must be 1 to 16");
+  }
+  return Status::ok();
+}
+
+template <typename Items, typename Read>
+std::shared_ptr<Flight> make_flight(Flight::Options options, const Items& items,
+                                    const CallOptions& call, Read read) {
+  TransferState& state = *options.state;
+  std::vector<FlightItem> flying;
+  const Status callable = check_call(items.size(), call);
+  // A transfer without a file descriptor has ended already.
+  const size_t count = state.has_ended() ? 0 : items.size();
+  flying.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    Result<FlightItem> item = callable.is_ok() ? read(items[i]) : callable;
+    if (item) {
+      item->index = static_cast<uint32_t>(i);
+      flying.push_back(std::move(item).value());
+      continue;
+    }
+    BlockOutcome& outcome = state.outcome(i);
+    outcome.outcome = outcome_of(item.error().code());
+    outcome.message = "items[" + std::to_string(i) + "]." + item.error().message();
+  }
+  auto flight = std::make_shared<Flight>(std::move(options));
+  flight->items() = std::move(flying);
+  return flight;
+}
+
+Flight::Options options_of(Core& core, const std::shared_ptr<SpaceState>& space, size_t items,
+                           const CallOptions& call) {
+  Flight::Options options;
+  options.space = space;
+  options.state = TransferState::open(items, core.deadline_of(call));
+  options.copies = static_cast<uint8_t>(std::clamp<uint32_t>(call.copies, 1, wire::kCopiesMax));
+  options.allow_less = call.allow_less;
+  return options;
+}
+
+std::vector<ChainLink> links_of(const Flight& flight, const std::vector<FlightItem>& items) {
+  TARN_DCHECK(flight.kind() == Flight::Kind::put);
+  std::vector<ChainLink> links;
+  links.reserve(items.size());
+  for (const FlightItem& item : items)
+    links.push_back({item.hash, item.parent});
+  return links;
+}
+
+std::vector<block::BlockHash> unknown_of(Flight& flight) {
+  if (flight.kind() == Flight::Kind::put) {
+    return flight.space().chains.unknown_for(links_of(flight, flight.items()));
+  }
+  std::vector<block::BlockHash> unknown;
+  for (const FlightItem& item : flight.items())
+    if (!flight.space().chains.find(item.hash)) unknown.push_back(item.hash);
+  return unknown;
+}
+
+void place(Flight& flight) {
+  std::vector<FlightItem>& items = flight.items();
+  ChainCache& chains = flight.space().chains;
+  if (flight.kind() == Flight::Kind::put) {
+    const auto places = chains.plan(links_of(flight, items));
+    TARN_CHECK(places.size() == items.size());
+    for (size_t i = 0; i < items.size(); ++i)
+      items[i].place = places[i];
+    return;
+  }
+  for (FlightItem& item : items) {
+    const auto known = chains.find(item.hash);
+    item.place = known ? known->place : ring::BlockPlace{item.hash, 0};
+    item.is_placed = known.has_value();
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<Flight> make_put(Core& core, const std::shared_ptr<SpaceState>& space,
+                                 std::span<const PutItem> items, const CallOptions& options) {
+  Flight::Options flight = options_of(core, space, items.size(), options);
+  flight.kind = Flight::Kind::put;
+  ItemReader reader(core, *space);
+  auto made = make_flight(std::move(flight), items, options,
+                          [&](const PutItem& item) { return read_put(item, *space, reader); });
+  made->hold(reader.take_memory());
+  return made;
+}
+
+std::shared_ptr<Flight> make_get(Core& core, const std::shared_ptr<SpaceState>& space,
+                                 std::span<const GetItem> items, const CallOptions& options) {
+  Flight::Options flight = options_of(core, space, items.size(), options);
+  flight.kind = Flight::Kind::get;
+  ItemReader reader(core, *space);
+  auto made = make_flight(std::move(flight), items, options,
+                          [&](const GetItem& item) { return read_get(item, reader); });
+  made->hold(reader.take_memory());
+  return made;
+}
+
+void place_and_launch(Core& core, std::shared_ptr<Flight> flight) {
+  if (flight->state().has_ended()) return;
+  if (flight->items().empty()) return flight->state().end();
+  auto unknown = unknown_of(*flight);
+  if (unknown.empty()) {
+    place(*flight);
+    return core.launch(std::move(flight));
+  }
+  const Status begun =
+      core.background().submit([&core, flight, unknown = std::move(unknown)]() mutable {
+        const Instant most = system_clock().now() + kLocateMost;
+        // Where no router answers, the blocks are placed by what is known.
+        (void)core.locate(flight->space(), unknown, std::min(most, flight->state().deadline()));
+        place(*flight);
+        core.launch(std::move(flight));
+      });
+  if (!begun.is_ok()) flight->refuse(begun);
+}
+
+}  // namespace tarn::sdk

@@ -1,0 +1,87 @@
+#include "sdk/cpp/src/buffer.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+
+#include "common/base/check.h"
+#include "common/base/fault_point.h"
+
+namespace tarn::sdk {
+namespace {
+
+std::atomic<uint64_t> g_next_id{1};
+
+}  // namespace
+
+Memory::Memory(std::byte* data, size_t size, bool is_ours)
+    : x_data(data), x_size(size), x_is_ours(is_ours), x_id(g_next_id.fetch_add(1)) {}
+
+Memory::~Memory() {
+  if (x_is_ours) TARN_CHECK(munmap(x_data, x_size) == 0);
+}
+
+Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size) {
+  if (size == 0 || size > kBufferBytesMax) return invalid_argument("size: 1 byte to 64 TiB");
+  void* const data = TARN_FAULT_POINT("sdk.allocate") ? MAP_FAILED
+                                                      : mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return overloaded("the machine has no memory for this buffer");
+  return std::shared_ptr<const Memory>(new Memory(static_cast<std::byte*>(data), size, true));
+}
+
+Result<std::shared_ptr<const Memory>> Memory::adopt(void* data, size_t size) {
+  if (data == nullptr) return invalid_argument("data: is null");
+  if (size == 0 || size > kBufferBytesMax) return invalid_argument("size: 1 byte to 64 TiB");
+  return std::shared_ptr<const Memory>(new Memory(static_cast<std::byte*>(data), size, false));
+}
+
+void BufferRegistry::add(const std::shared_ptr<const Memory>& memory) {
+  TARN_CHECK(memory != nullptr);
+  const MutexLock lock(x_mutex);
+  x_live.emplace(memory->id(), memory);
+}
+
+void BufferRegistry::remove(uint64_t id) {
+  const MutexLock lock(x_mutex);
+  TARN_CHECK(x_live.erase(id) == 1);
+}
+
+Result<std::shared_ptr<const Memory>> BufferRegistry::check(const Slice& slice) const {
+  if (slice.data == nullptr) return invalid_argument("is null");
+  if (slice.size == 0) return invalid_argument("is empty");
+  if (slice.buffer_id == 0) return std::shared_ptr<const Memory>();
+  const MutexLock lock(x_mutex);
+  const auto found = x_live.find(slice.buffer_id);
+  if (found == x_live.end()) {
+    return invalid_argument("lies in a buffer that was freed, or in one of another client's");
+  }
+  const Memory& memory = *found->second;
+  const auto begin = reinterpret_cast<uintptr_t>(memory.data());
+  const auto at = reinterpret_cast<uintptr_t>(slice.data);
+  if (at < begin || at - begin > memory.size() || slice.size > memory.size() - (at - begin)) {
+    return invalid_argument("reaches out of its buffer");
+  }
+  return found->second;
+}
+
+}  // namespace tarn::sdk
+
+namespace tarn {
+
+Buffer::Buffer(std::shared_ptr<Impl> impl) : x_impl(std::move(impl)) {}
+
+std::byte* Buffer::data() const {
+  return x_impl == nullptr ? nullptr : x_impl->memory->data();
+}
+
+size_t Buffer::size() const {
+  return x_impl == nullptr ? 0 : x_impl->memory->size();
+}
+
+Slice Buffer::slice(size_t offset, size_t size) const {
+  if (x_impl == nullptr || offset > this->size() || size > this->size() - offset) return {};
+  return {data() + offset, size, x_impl->memory->id()};
+}
+
+}  // namespace tarn

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+
+#include "common/base/mutex.h"
+#include "common/base/result.h"
+#include "tarn/tarn.h"
+
+namespace tarn::sdk {
+
+// The most that one Buffer holds.
+inline constexpr size_t kBufferBytesMax = size_t{1} << 46;
+
+// A run of memory that outlives every transfer which uses it: each of them shares it. Immutable;
+// unmapped at its end when it is the SDK's own.
+class Memory {
+ public:
+  // Zeroed and page-aligned. Returns: ok, invalid_argument, overloaded.
+  static Result<std::shared_ptr<const Memory>> allocate(size_t size);
+  // Memory of the caller's. Returns: ok, invalid_argument.
+  static Result<std::shared_ptr<const Memory>> adopt(void* data, size_t size);
+  ~Memory();
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  std::byte* data() const { return x_data; }
+  size_t size() const { return x_size; }
+  // Never used again for another in this process.
+  uint64_t id() const { return x_id; }
+
+ private:
+  Memory(std::byte* data, size_t size, bool is_ours);
+
+  std::byte* const x_data;
+  const size_t x_size;
+  const bool x_is_ours;
+  const uint64_t x_id;
+};
+
+// The live Buffers of one client: a slice that names none of them is of a freed buffer, or of
+// another client's. Thread-safe.
+class BufferRegistry {
+ public:
+  void add(const std::shared_ptr<const Memory>& memory);
+  void remove(uint64_t id);
+
+  // The memory that the slice lies in; null for memory that is in no Buffer.
+  // Returns: ok, invalid_argument (no address, no bytes, freed or foreign buffer, past its end).
+  Result<std::shared_ptr<const Memory>> check(const Slice& slice) const;
+
+ private:
+  mutable Mutex x_mutex;
+  std::unordered_map<uint64_t, std::shared_ptr<const Memory>> x_live TARN_GUARDED_BY(x_mutex);
+};
+
+}  // namespace tarn::sdk
+
+namespace tarn {
+
+// A Buffer's hold on its memory. Its end takes it out of the registry.
+struct Buffer::Impl {
+  Impl(std::shared_ptr<sdk::BufferRegistry> live, std::shared_ptr<const sdk::Memory> of)
+      : registry(std::move(live)), memory(std::move(of)) {
+    registry->add(memory);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() { registry->remove(memory->id()); }
+
+  const std::shared_ptr<sdk::BufferRegistry> registry;
+  const std::shared_ptr<const sdk::Memory> memory;
+};
+
+}  // namespace tarn

@@ -1,0 +1,154 @@
+#include "sdk/cpp/src/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "sdk/cpp/src/rpc_channels.h"
+
+namespace tarn::sdk {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Deadlines of calls that no caller waits for.
+constexpr Nanos kConnectTimeout = milliseconds(2000);
+constexpr Nanos kRefreshTimeout = milliseconds(2000);
+
+}  // namespace
+
+Result<IssuedTicket> TicketCache::get(Instant deadline) {
+  const int64_t now_ms = system_clock().unix_ms();
+  IssuedTicket have;
+  {
+    const MutexLock lock(x_mutex);
+    have = x_ticket;
+    if (!have.bytes.empty() && now_ms < x_renew_at_ms) return have;
+  }
+  auto issued = x_router.issue_ticket(deadline);
+  if (!issued) {
+    if (!have.bytes.empty() && now_ms < have.expires_unix_ms) return have;
+    return issued.error();
+  }
+  const MutexLock lock(x_mutex);
+  x_ticket = *issued;
+  x_renew_at_ms = now_ms + std::max<int64_t>(issued->expires_unix_ms - now_ms, 0) / 2;
+  return issued;
+}
+
+void TicketCache::drop() {
+  const MutexLock lock(x_mutex);
+  x_ticket = {};
+}
+
+Core::Core(ClientOptions options, Credentials credentials, std::unique_ptr<RouterChannels> channels)
+    : x_options(std::move(options)),
+      x_credentials(std::move(credentials)),
+      x_channels(std::move(channels)),
+      x_router(*x_channels),
+      x_sessions(*x_channels),
+      x_storage(x_credentials),
+      x_tickets(x_router) {}
+
+Result<std::shared_ptr<Core>> Core::open(ClientOptions options) {
+  TARN_ASSIGN_OR_RETURN(Credentials credentials, find_credentials(options));
+  TARN_ASSIGN_OR_RETURN(auto channels, RouterChannels::open(credentials));
+  const std::string endpoint = credentials.endpoints.front();
+  std::shared_ptr<Core> core(
+      new Core(std::move(options), std::move(credentials), std::move(channels)));
+  TARN_RETURN_IF_ERROR(core->refresh_config(core->deadline_of({})));
+  TARN_ASSIGN_OR_RETURN(Ports ports, open_ports(core->x_options.transport, endpoint));
+  TARN_RETURN_IF_ERROR(core->start(std::move(ports)));
+  return core;
+}
+
+Core::~Core() {
+  x_channels->stop();
+  x_background.stop();
+  if (x_io != nullptr) x_io->stop();
+}
+
+Status Core::start(Ports ports) {
+  IoLoop::Options io;
+  io.ports = std::move(ports.ports);
+  io.offers = std::move(ports.offers);
+  io.spin = Micros(x_options.spin_us);
+  io.bytes_in_flight_max = std::max<uint64_t>(x_options.in_flight_bytes_max, 1);
+  io.cluster = &x_cluster;
+  io.connect = [this](ConnectCall call) { return begin_connect(std::move(call)); };
+  io.refresh_config = [this] { begin_refresh(); };
+  TARN_ASSIGN_OR_RETURN(x_io, IoLoop::open(std::move(io)));
+  x_io->start();
+  x_io->wake();
+  return Status::ok();
+}
+
+Instant Core::deadline_of(const CallOptions& call) const {
+  const uint32_t ms = call.timeout_ms == 0 ? x_options.timeout_ms : call.timeout_ms;
+  return system_clock().now() + milliseconds(ms);
+}
+
+std::shared_ptr<SpaceState> Core::space(const block::SpaceSpec& spec, const SpaceId& id) {
+  const MutexLock lock(x_mutex);
+  std::shared_ptr<SpaceState>& state = x_spaces[id];
+  if (state == nullptr) {
+    state = std::make_shared<SpaceState>(spec);
+    state->id = id;
+    state->tenant = x_credentials.tenant;
+  }
+  return state;
+}
+
+Status Core::locate(SpaceState& space, std::span<const block::BlockHash> hashes, Instant deadline) {
+  while (!hashes.empty()) {
+    const auto some = hashes.first(std::min<size_t>(hashes.size(), kMatchHashesMax));
+    TARN_ASSIGN_OR_RETURN(const auto blocks, x_router.locate(space.id, some, deadline));
+    for (const LocatedBlock& block : blocks)
+      if (!block.place.place.anchor.is_empty()) space.chains.learn(block.hash, block.place);
+    hashes = hashes.subspan(some.size());
+  }
+  return Status::ok();
+}
+
+bool Core::pause(Nanos time) {
+  return x_channels->pause(time);
+}
+
+void Core::launch(std::shared_ptr<Flight> flight) {
+  const Status taken = x_io->submit(flight);
+  if (!taken.is_ok()) flight->refuse(taken);
+}
+
+Status Core::refresh_config(Instant deadline) {
+  TARN_ASSIGN_OR_RETURN(ring::ClusterConfig config, x_router.get_config(deadline));
+  TARN_ASSIGN_OR_RETURN(const bool is_newer, x_cluster.offer(std::move(config)));
+  if (is_newer && x_io != nullptr) x_io->wake();
+  return Status::ok();
+}
+
+// One at a time: whoever asks meanwhile asks again if the answer did not help.
+void Core::begin_refresh() {
+  if (x_is_refreshing.exchange(true)) return;
+  const Status begun = x_background.submit([this] {
+    const Status done = refresh_config(system_clock().now() + kRefreshTimeout);
+    if (!done.is_ok()) log::debug("no router gives the config: {}", done.to_string());
+    x_is_refreshing.store(false);
+  });
+  if (!begun.is_ok()) x_is_refreshing.store(false);
+}
+
+Status Core::begin_connect(ConnectCall call) {
+  return x_background.submit([this, call = std::move(call)] { connect(call); });
+}
+
+void Core::connect(const ConnectCall& call) {
+  const Instant deadline = system_clock().now() + kConnectTimeout;
+  if (call.wants_ticket) x_tickets.drop();
+  const auto ticket = x_tickets.get(deadline);
+  if (!ticket) return x_io->on_connected(call.server, call.attempt, ticket.error());
+  x_io->on_connected(call.server, call.attempt,
+                     x_storage.connect(call.endpoint, *ticket, call.offers, deadline));
+}
+
+}  // namespace tarn::sdk

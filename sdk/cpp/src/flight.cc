@@ -1,0 +1,294 @@
+#include "sdk/cpp/src/flight.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/ring/position.h"
+#include "sdk/cpp/src/outcome.h"
+
+namespace tarn::sdk {
+namespace {
+
+using std::chrono::milliseconds;
+
+// While the first config, room or a connection is awaited.
+constexpr Nanos kPollPause = milliseconds(5);
+// After it an operation that was cancelled takes its connection with it.
+constexpr Nanos kCancelGrace = milliseconds(100);
+constexpr Nanos kConnectMost = std::chrono::seconds(1);
+constexpr Nanos kRoundFirst = milliseconds(20);
+constexpr Nanos kRoundMost = milliseconds(160);
+
+}  // namespace
+
+void Flight::refuse(const Status& why) {
+  TARN_CHECK(!x_has_begun && !why.is_ok());
+  for (const FlightItem& item : x_items) {
+    outcome_of(item).outcome = tarn::sdk::outcome_of(why.code());
+    outcome_of(item).message = why.message();
+  }
+  state().end();
+}
+
+bool Flight::turn(FlightDeck& deck) {
+  x_is_stirred = false;
+  x_wake_at = state().deadline();
+  if (!x_has_begun) begin(deck);
+  if (state().is_cancelled()) {
+    stop(Code::cancelled, deck);
+  } else if (deck.now >= state().deadline()) {
+    stop(Code::deadline_exceeded, deck);
+  }
+  if (x_stop_code == Code::ok) {
+    dispatch(deck);
+  } else {
+    x_wake_at = kNever;
+  }
+  if (x_unsettled > 0 || x_in_flight > 0) return false;
+  state().end();
+  return true;
+}
+
+void Flight::begin(FlightDeck& deck) {
+  x_has_begun = true;
+  x_deck = &deck;
+  x_unsettled = x_items.size();
+  x_ready.reserve(x_items.size());
+  for (uint32_t i = 0; i < x_items.size(); ++i)
+    x_ready.push_back(i);
+}
+
+// Whatever is not in flight ends now; the rest ends by itself, soon.
+void Flight::stop(Code code, FlightDeck& deck) {
+  if (x_stop_code != Code::ok) return;
+  x_stop_code = code;
+  for (const uint32_t index : std::exchange(x_ready, {})) {
+    const bool has_failed = code == Code::deadline_exceeded && x_items[index].last_code != Code::ok;
+    settle(index, has_failed ? x_items[index].last_code : code);
+  }
+  if (code != Code::cancelled) return;
+  for (Attempt& attempt : x_attempts) {
+    if (!attempt.is_in_flight) continue;
+    const auto hasten = [&](auto& op) {
+      if constexpr (!std::is_same_v<std::decay_t<decltype(op)>, std::monostate>) {
+        attempt.lane->link->hasten(op, deck.now + kCancelGrace);
+      }
+    };
+    std::visit(hasten, attempt.op);
+  }
+}
+
+void Flight::dispatch(FlightDeck& deck) {
+  TARN_CHECK(x_open.empty() && x_turning.empty());
+  x_turning.swap(x_ready);
+  for (const uint32_t index : x_turning)
+    place_ready(index, deck);
+  x_turning.clear();
+  for (Attempt* const attempt : std::exchange(x_open, {}))
+    launch(*attempt, deck);
+}
+
+void Flight::place_ready(uint32_t index, FlightDeck& deck) {
+  FlightItem& item = x_items[index];
+  TARN_DCHECK(item.state == State::ready);
+  if (item.not_before > deck.now) return again(index, item.not_before);
+  if (deck.view == nullptr) {
+    deck.wants_refresh = true;
+    return again(index, deck.now + kPollPause);
+  }
+  if (!has_room(item, deck)) return again(index, deck.now + Micros(200));
+  if (kind() == Kind::put) return choose_writer(item, index, deck);
+  choose_reader(item, index, deck);
+}
+
+bool Flight::has_room(const FlightItem& item, const FlightDeck& deck) const {
+  return deck.bytes_in_flight == 0 || deck.bytes_in_flight + item.bytes <= deck.bytes_in_flight_max;
+}
+
+// Puts go to the primary alone, and wait for it, or for the config that names another.
+void Flight::choose_writer(FlightItem& item, uint32_t index, FlightDeck& deck) {
+  const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
+  const ring::OwnerList owners = deck.view->ring.owners(position, 1);
+  Peer* const peer = owners.empty() ? nullptr : deck.peers->find(owners.front());
+  if (peer != nullptr && deck.peers->readiness(*peer, deck.now) == PeerTable::Readiness::up) {
+    return join_attempt(*peer, index, deck);
+  }
+  item.last_code = Code::unavailable;
+  deck.wants_refresh |= peer == nullptr || peer->was_lost;
+  again(index, deck.now + kPollPause);
+}
+
+void Flight::choose_reader(FlightItem& item, uint32_t index, FlightDeck& deck) {
+  ring::OwnerList owners;
+  if (item.only.value != 0) {
+    owners.push_back(item.only);
+  } else {
+    const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
+    owners = deck.view->ring.owners_for_read(position, kReadOwnersMax);
+  }
+  if (owners.empty()) {
+    item.skipped = true;
+    item.last_code = Code::unavailable;
+  }
+  while (item.owner_index < owners.size()) {
+    if (try_reader(owners[item.owner_index], item, index, deck)) return;
+    item.skipped = true;
+    item.last_code = Code::unavailable;
+    item.waits_until = {};
+    ++item.owner_index;
+  }
+  end_round(item, index, deck);
+}
+
+// True when the item is on its way there, or waits for a first connection.
+bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, FlightDeck& deck) {
+  Peer* const peer = deck.peers->find(server);
+  if (peer == nullptr) return false;
+  const PeerTable::Readiness readiness = deck.peers->readiness(*peer, deck.now);
+  if (readiness == PeerTable::Readiness::up) {
+    join_attempt(*peer, index, deck);
+    return true;
+  }
+  if (readiness == PeerTable::Readiness::down) return false;
+  if (item.waits_until == Instant{}) {
+    const Nanos half = (state().deadline() - deck.now) / 2;
+    item.waits_until = deck.now + std::min(half, kConnectMost);
+  }
+  if (deck.now >= item.waits_until) return false;
+  again(index, deck.now + kPollPause);
+  return true;
+}
+
+// All owners have been asked, or could not be.
+void Flight::end_round(FlightItem& item, uint32_t index, FlightDeck& deck) {
+  const Code missed = item.is_corrupt ? Code::corrupt : Code::not_found;
+  if (!item.skipped) return settle(index, missed);
+  const bool may_miss = kind() == Kind::get && item.has_missed;
+  const bool is_enough = kind() == Kind::get && item.round + 1 >= kReadRoundsMax;
+  if (may_miss && (item.round >= 1 || is_enough)) return settle(index, missed);
+  if (is_enough) return settle(index, item.is_corrupt ? Code::corrupt : item.last_code);
+  const Nanos pause = std::min(kRoundFirst * (1 << std::min<int>(item.round, 3)), kRoundMost);
+  item.round = static_cast<uint8_t>(std::min(item.round + 1, 100));
+  item.owner_index = 0;
+  item.skipped = false;
+  deck.wants_refresh = true;
+  again(index, deck.now + pause);
+}
+
+void Flight::join_attempt(Peer& peer, uint32_t index, FlightDeck& deck) {
+  FlightItem& item = x_items[index];
+  const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
+  Lane& lane = deck.peers->lane_for(peer, position);
+  const auto open = std::find_if(x_open.begin(), x_open.end(), [&](const Attempt* attempt) {
+    return attempt->lane == &lane && attempt->items.size() < fabric::kOpItemsMax;
+  });
+  const bool joins = kind() != Kind::put && open != x_open.end();
+  Attempt& attempt = joins ? **open : new_attempt(lane, peer);
+  attempt.items.push_back(index);
+  item.state = State::in_flight;
+  item.waits_until = {};
+  deck.bytes_in_flight += item.bytes;
+}
+
+Flight::Attempt& Flight::new_attempt(Lane& lane, const Peer& peer) {
+  if (x_free.empty()) x_free.push_back(&x_attempts.emplace_back());
+  Attempt& attempt = *x_free.back();
+  x_free.pop_back();
+  TARN_CHECK(!attempt.is_in_flight);
+  attempt.flight = this;
+  attempt.lane = &lane;
+  attempt.server = peer.member.name;
+  attempt.items.clear();
+  x_open.push_back(&attempt);
+  return attempt;
+}
+
+void Flight::launch(Attempt& attempt, FlightDeck& deck) {
+  fabric::PingOp head;  // what every operation has, whatever its kind
+  head.head.epoch = deck.view->config.epoch;
+  head.head.space = space().id;
+  head.deadline = state().deadline();
+  const Nanos half = (state().deadline() - deck.now) / 2;
+  Lane& lane = *attempt.lane;
+  lane.silence = std::clamp(half, kSilenceLeast, lane.silence);
+  Status sent;
+  switch (kind()) {
+    case Kind::get:
+      sent = submit_get(attempt, head);
+      break;
+    case Kind::put:
+      sent = submit_put(attempt, head);
+      break;
+    case Kind::exists:
+      sent = submit_exists(attempt, head);
+      break;
+  }
+  if (!sent.is_ok()) return on_refused(attempt, sent, deck);
+  attempt.is_in_flight = true;
+  ++x_in_flight;
+}
+
+// The link has not taken it, so nothing was sent.
+void Flight::on_refused(Attempt& attempt, const Status& why, FlightDeck& deck) {
+  x_free.push_back(&attempt);
+  for (const uint32_t index : attempt.items) {
+    if (why.code() == Code::overloaded || why.code() == Code::unavailable) {
+      x_items[index].last_code = why.code();
+      again(index, deck.now + kPollPause);
+    } else {
+      settle(index, why.code(), why.message());
+    }
+  }
+}
+
+void Flight::on_end(Attempt& attempt, fabric::LinkOp& op) {
+  TARN_CHECK(attempt.is_in_flight && x_in_flight > 0);
+  attempt.is_in_flight = false;
+  --x_in_flight;
+  const Epoch ours = x_deck->view == nullptr ? Epoch{0} : x_deck->view->config.epoch;
+  x_deck->wants_refresh |= op.server_epoch > ours || op.code == Code::stale_epoch;
+  if (op.code == Code::unauthenticated) {
+    if (Peer* const peer = x_deck->peers->find(attempt.lane->server)) {
+      peer->wants_ticket = true;
+      peer->reset = unauthenticated(attempt.server + " does not take the ticket any more");
+    }
+  }
+  if (kind() == Kind::put) on_put_end(attempt, static_cast<const fabric::PutOp&>(op));
+  if (kind() == Kind::exists) on_exists_end(attempt, static_cast<const fabric::KeysOp&>(op));
+  x_free.push_back(&attempt);
+  stir();
+}
+
+// Back among those that wait to be dispatched.
+void Flight::again(uint32_t index, Instant not_before) {
+  FlightItem& item = x_items[index];
+  TARN_DCHECK(item.state != State::settled);
+  if (item.state == State::in_flight) {
+    TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
+    x_deck->bytes_in_flight -= item.bytes;
+  }
+  item.state = State::ready;
+  item.not_before = not_before;
+  x_ready.push_back(index);
+  wake_by(not_before);
+}
+
+void Flight::settle(uint32_t index, Code code, std::string message) {
+  FlightItem& item = x_items[index];
+  TARN_CHECK(item.state != State::settled && x_unsettled > 0);
+  if (item.state == State::in_flight) {
+    TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
+    x_deck->bytes_in_flight -= item.bytes;
+  }
+  item.state = State::settled;
+  --x_unsettled;
+  BlockOutcome& outcome = outcome_of(item);
+  outcome.outcome = tarn::sdk::outcome_of(code);
+  outcome.message = std::move(message);
+  if (outcome.message.empty() && code == Code::unavailable) {
+    outcome.message = "no owner of the block could be reached";
+  }
+}
+
+}  // namespace tarn::sdk

@@ -1,0 +1,177 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/block/space.h"
+#include "common/fabric/link_op.h"
+#include "common/ring/extent.h"
+#include "common/ring/ring.h"
+#include "sdk/cpp/src/chain_cache.h"
+#include "sdk/cpp/src/cluster_view.h"
+#include "sdk/cpp/src/peer_table.h"
+#include "sdk/cpp/src/transfer.h"
+
+namespace tarn::sdk {
+
+// Owners that a get asks, best first, and how often it goes round them.
+inline constexpr uint32_t kReadOwnersMax = 3;
+inline constexpr uint8_t kReadRoundsMax = 3;
+
+// The space that a flight is about, shared with the handles of the public API. Immutable, but for
+// the cache, which is thread-safe.
+struct SpaceState {
+  explicit SpaceState(block::SpaceSpec s) : spec(std::move(s)), chains(spec) {}
+
+  const block::SpaceSpec spec;
+  SpaceId id;
+  TenantId tenant;
+  ChainCache chains;
+};
+
+// One block of a batch, and how far it has come.
+struct FlightItem {
+  enum class State : uint8_t { ready, in_flight, settled };
+
+  // Set before the flight begins.
+  block::BlockHash hash;
+  block::BlockHash parent;
+  Shard shard;
+  ring::BlockPlace place;
+  bool is_placed = true;  // false: the anchor is a guess
+  ServerId only;          // ask this server alone; 0: the owners
+  uint32_t index = 0;     // of the outcome
+  uint64_t bytes = 0;     // of the payload, or of the memory for it
+  uint32_t payload_crc = 0;
+  std::vector<fabric::Bytes> from;         // put
+  std::vector<fabric::MutableBytes> into;  // get
+
+  // The io thread's.
+  State state = State::ready;
+  uint8_t owner_index = 0;
+  uint8_t round = 0;
+  bool has_missed = false;    // an owner answered that it has no such block
+  bool is_corrupt = false;    // an owner's bytes failed their checksum
+  bool skipped = false;       // an owner could not be asked in this round
+  uint32_t failures = 0;      // of puts, in a row
+  Instant not_before{};       // when ready
+  Instant waits_until{};      // for a first connection; zero: not waiting
+  Code last_code = Code::ok;  // of its last failure
+};
+
+// What the io thread lends to the flights. One-thread ("tarn-io").
+struct FlightDeck {
+  PeerTable* peers = nullptr;
+  std::shared_ptr<const View> view;  // null before the first config
+  Instant now;
+  uint64_t bytes_in_flight = 0;
+  uint64_t bytes_in_flight_max = 0;
+  bool wants_refresh = false;  // of the config
+};
+
+// One batch on its way: chooses the server of each block, asks, and asks again elsewhere or later,
+// until each block has its outcome or the deadline has passed. Built by its caller's thread; from
+// IoLoop::submit on it is one-thread ("tarn-io"). Ends once no memory of it is in use.
+//   put.cc, get.cc: what an answer means; flight.cc: everything else.
+class Flight {
+ public:
+  enum class Kind : uint8_t { put, get, exists };
+  struct Options {
+    Kind kind = Kind::get;
+    std::shared_ptr<SpaceState> space;
+    std::shared_ptr<TransferState> state;
+    uint8_t copies = 1;
+    bool allow_less = false;
+  };
+
+  explicit Flight(Options options) : x_options(std::move(options)) {}
+  Flight(const Flight&) = delete;
+  Flight& operator=(const Flight&) = delete;
+
+  // Before the flight begins.
+  std::vector<FlightItem>& items() { return x_items; }
+  TransferState& state() { return *x_options.state; }
+  const std::shared_ptr<TransferState>& shared_state() const { return x_options.state; }
+  SpaceState& space() { return *x_options.space; }
+  Kind kind() const { return x_options.kind; }
+  // Buffers in use: they live until the flight has ended.
+  void hold(std::vector<std::shared_ptr<const void>> memory) { x_memory = std::move(memory); }
+  // Ends it without having begun.
+  void refuse(const Status& why);
+
+  // Does what can be done now; true when it has ended.
+  bool turn(FlightDeck& deck);
+  // Has it something to do before wake_at()?
+  bool is_due(Instant now) const { return x_is_stirred || x_wake_at <= now; }
+  void stir() { x_is_stirred = true; }
+  Instant wake_at() const { return x_wake_at; }
+
+ private:
+  using State = FlightItem::State;
+
+  // One operation on one link.
+  struct Attempt {
+    Flight* flight = nullptr;
+    Lane* lane = nullptr;
+    std::string server;
+    uint64_t bytes = 0;
+    std::vector<uint32_t> items;
+    std::vector<fabric::GetTarget> targets;
+    std::vector<wire::BlockItem> keys;
+    std::vector<Code> codes;
+    std::variant<std::monostate, fabric::GetOp, fabric::PutOp, fabric::KeysOp> op;
+    bool is_in_flight = false;
+  };
+
+  void begin(FlightDeck& deck);
+  void dispatch(FlightDeck& deck);
+  void stop(Code code, FlightDeck& deck);
+  void place_ready(uint32_t index, FlightDeck& deck);
+  void choose_writer(FlightItem& item, uint32_t index, FlightDeck& deck);
+  void choose_reader(FlightItem& item, uint32_t index, FlightDeck& deck);
+  bool try_reader(ServerId server, FlightItem& item, uint32_t index, FlightDeck& deck);
+  void end_round(FlightItem& item, uint32_t index, FlightDeck& deck);
+  bool has_room(const FlightItem& item, const FlightDeck& deck) const;
+  void join_attempt(Peer& peer, uint32_t index, FlightDeck& deck);
+  Attempt& new_attempt(Lane& lane, const Peer& peer);
+  void launch(Attempt& attempt, FlightDeck& deck);
+  Status submit_get(Attempt& attempt, const fabric::LinkOp& head);
+  Status submit_put(Attempt& attempt, const fabric::LinkOp& head);
+  Status submit_exists(Attempt& attempt, const fabric::LinkOp& head);
+  void on_refused(Attempt& attempt, const Status& why, FlightDeck& deck);
+  void on_end(Attempt& attempt, fabric::LinkOp& op);
+
+  void on_get_item(Attempt& attempt, size_t target);
+  void on_exists_end(Attempt& attempt, const fabric::KeysOp& op);
+  void on_put_end(Attempt& attempt, const fabric::PutOp& op);
+  void on_read_failure(uint32_t index, Code code);
+  void re_anchor(const FlightItem& full, const ring::BlockPlace& asked);
+
+  void again(uint32_t index, Instant not_before);
+  void settle(uint32_t index, Code code, std::string message = {});
+  BlockOutcome& outcome_of(const FlightItem& item) { return state().outcome(item.index); }
+  void wake_by(Instant at) { x_wake_at = std::min(x_wake_at, at); }
+
+  const Options x_options;
+  std::vector<std::shared_ptr<const void>> x_memory;
+  std::vector<FlightItem> x_items;
+  std::vector<uint32_t> x_ready;  // items to dispatch
+  std::vector<uint32_t> x_turning;
+  std::deque<Attempt> x_attempts;
+  std::vector<Attempt*> x_free;
+  std::vector<Attempt*> x_open;  // being filled in this turn
+  size_t x_unsettled = 0;
+  size_t x_in_flight = 0;  // attempts
+  FlightDeck* x_deck = nullptr;
+  Instant x_wake_at{};
+  bool x_is_stirred = true;
+  bool x_has_begun = false;
+  Code x_stop_code = Code::ok;  // why it was stopped
+};
+
+}  // namespace tarn::sdk

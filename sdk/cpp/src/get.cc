@@ -1,0 +1,92 @@
+// What the answers to a get and to exists mean.
+#include "common/base/check.h"
+#include "sdk/cpp/src/flight.h"
+
+namespace tarn::sdk {
+
+Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
+  attempt.targets.assign(attempt.items.size(), {});
+  for (size_t i = 0; i < attempt.items.size(); ++i) {
+    const FlightItem& item = x_items[attempt.items[i]];
+    attempt.targets[i].shard = item.shard;
+    attempt.targets[i].hash = item.hash;
+    attempt.targets[i].into = item.into;
+  }
+  fabric::GetOp& op = attempt.op.emplace<fabric::GetOp>();
+  op.head = head.head;
+  op.deadline = head.deadline;
+  op.targets = attempt.targets;
+  op.on_block = [raw = &attempt](fabric::GetOp&, size_t i) { raw->flight->on_get_item(*raw, i); };
+  op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
+  return attempt.lane->link->submit(op);
+}
+
+Status Flight::submit_exists(Attempt& attempt, const fabric::LinkOp& head) {
+  attempt.keys.clear();
+  for (const uint32_t index : attempt.items)
+    attempt.keys.push_back({x_items[index].shard, x_items[index].hash});
+  attempt.codes.assign(attempt.items.size(), Code::internal);
+  fabric::KeysOp& op = attempt.op.emplace<fabric::KeysOp>(fabric::LinkOp::Kind::exists);
+  op.head = head.head;
+  op.deadline = head.deadline;
+  op.items = attempt.keys;
+  op.codes = attempt.codes;
+  op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
+  return attempt.lane->link->submit(op);
+}
+
+void Flight::on_get_item(Attempt& attempt, size_t target) {
+  TARN_CHECK(target < attempt.items.size());
+  const uint32_t index = attempt.items[target];
+  const fabric::GetTarget& got = attempt.targets[target];
+  if (got.code == Code::ok) {
+    BlockOutcome& outcome = outcome_of(x_items[index]);
+    outcome.bytes = got.bytes;
+    outcome.server = attempt.server;
+    settle(index, Code::ok);
+  } else {
+    on_read_failure(index, got.code);
+  }
+  stir();
+}
+
+void Flight::on_exists_end(Attempt& attempt, const fabric::KeysOp& op) {
+  for (size_t i = 0; i < attempt.items.size(); ++i) {
+    const Code code = op.codes[i];
+    if (code == Code::ok || code == Code::exists) {
+      settle(attempt.items[i], Code::ok);
+    } else {
+      on_read_failure(attempt.items[i], code);
+    }
+  }
+}
+
+// One owner did not give the block: on to the next, unless no owner would.
+void Flight::on_read_failure(uint32_t index, Code code) {
+  FlightItem& item = x_items[index];
+  TARN_CHECK(code != Code::ok);
+  if (x_stop_code != Code::ok) return settle(index, x_stop_code);
+  switch (code) {
+    case Code::not_found:
+      item.has_missed = true;
+      break;
+    case Code::corrupt:
+      item.is_corrupt = true;
+      break;
+    case Code::deadline_exceeded:
+      return settle(index, code);
+    case Code::invalid_argument:
+      return settle(index, code, "slices: the block has another size");
+    case Code::permission_denied:
+      return settle(index, code);
+    default:
+      item.skipped = true;
+      item.last_code = code;
+      x_deck->wants_refresh |= code == Code::unavailable || code == Code::stale_epoch;
+      break;
+  }
+  ++item.owner_index;
+  again(index, x_deck->now);
+}
+
+}  // namespace tarn::sdk

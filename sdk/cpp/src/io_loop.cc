@@ -1,0 +1,266 @@
+#include "sdk/cpp/src/io_loop.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/thread_name.h"
+
+namespace tarn::sdk {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kPortsMax = 4;
+// Between two questions for the config, however many flights want it.
+constexpr Nanos kRefreshPause = milliseconds(50);
+constexpr Nanos kSleepMost = milliseconds(500);
+// For callbacks of what was in flight when the client closed.
+constexpr Nanos kShutDownMost = milliseconds(1500);
+
+}  // namespace
+
+IoLoop::IoLoop(Options options, fabric::Event event)
+    : x_options(std::move(options)), x_event(std::move(event)) {
+  PeerTable::Options peers;
+  peers.ports = x_options.ports;
+  peers.offers = x_options.offers;
+  peers.connect = x_options.connect;
+  peers.on_change = [this] { x_peers_changed = true; };
+  x_peers = std::make_unique<PeerTable>(std::move(peers));
+  x_deck.peers = x_peers.get();
+  x_deck.bytes_in_flight_max = x_options.bytes_in_flight_max;
+  for (const auto& port : x_options.ports) {
+    port->set_handler([this](uint64_t number, fabric::Bytes header, fabric::Payload& payload) {
+      x_peers->on_message(number, header, payload);
+    });
+  }
+}
+
+IoLoop::~IoLoop() {
+  stop();
+}
+
+Result<std::unique_ptr<IoLoop>> IoLoop::open(Options options) {
+  TARN_CHECK(options.cluster != nullptr && !options.ports.empty());
+  TARN_CHECK(options.ports.size() <= kPortsMax);
+  TARN_ASSIGN_OR_RETURN(fabric::Event event, fabric::Event::open());
+  return std::unique_ptr<IoLoop>(new IoLoop(std::move(options), std::move(event)));
+}
+
+void IoLoop::start() {
+  TARN_CHECK(!x_thread.joinable());
+  x_thread = std::thread([this] { run(); });
+}
+
+void IoLoop::stop() {
+  x_is_stopping.store(true);
+  {
+    const MutexLock lock(x_mutex);
+    x_is_closed = true;
+  }
+  signal();
+  if (x_thread.joinable()) x_thread.join();
+}
+
+Status IoLoop::submit(std::shared_ptr<Flight> flight) {
+  {
+    const MutexLock lock(x_mutex);
+    if (x_is_closed) return cancelled("the client is closing");
+    if (x_flight_count >= kFlightsMax) return overloaded("too many transfers are under way");
+    ++x_flight_count;
+    x_inbox.push_back(std::move(flight));
+  }
+  signal();
+  return Status::ok();
+}
+
+void IoLoop::on_connected(ServerId server, uint64_t attempt, Result<Wireup> result) {
+  {
+    const MutexLock lock(x_mutex);
+    x_connected.push_back({server, attempt, std::move(result)});
+  }
+  signal();
+}
+
+void IoLoop::wake() {
+  {
+    const MutexLock lock(x_mutex);
+    x_is_woken = true;
+  }
+  signal();
+}
+
+// The mail flag goes up before the sleeper is looked for; the thread does it the other way round.
+void IoLoop::signal() {
+  x_has_mail.store(true);
+  if (x_is_asleep.load()) x_event.signal();
+}
+
+void IoLoop::run() {
+  set_thread_name("tarn-io");
+  Instant busy_until{};
+  while (!x_is_stopping.load(std::memory_order_relaxed)) {
+    const size_t work = turn();
+    if (work > 0) {
+      busy_until = x_deck.now + x_options.spin;
+    } else if (x_deck.now >= busy_until) {
+      sleep();
+    }
+  }
+  shut_down();
+}
+
+size_t IoLoop::turn() {
+  x_deck.now = system_clock().now();
+  size_t work = take_inbox();
+  work += progress_ports();
+  x_peers->turn(x_deck.now);
+  if (x_peers_changed) publish_connections();
+  work += turn_flights();
+  if (x_deck.wants_refresh && x_deck.now >= x_next_refresh) {
+    x_deck.wants_refresh = false;
+    x_next_refresh = x_deck.now + kRefreshPause;
+    x_options.refresh_config();
+  }
+  return work;
+}
+
+size_t IoLoop::take_inbox() {
+  if (!x_has_mail.load(std::memory_order_relaxed)) return 0;
+  x_has_mail.store(false);
+  std::vector<Connected> connected;
+  bool is_woken = false;
+  const size_t before = x_flights.size();
+  {
+    const MutexLock lock(x_mutex);
+    x_flights.insert(x_flights.end(), std::make_move_iterator(x_inbox.begin()),
+                     std::make_move_iterator(x_inbox.end()));
+    x_inbox.clear();
+    connected.swap(x_connected);
+    is_woken = std::exchange(x_is_woken, false);
+  }
+  if (is_woken || x_deck.view == nullptr) follow_config();
+  for (Connected& each : connected)
+    x_peers->on_connected(each.server, each.attempt, std::move(each.result));
+  if (is_woken) {
+    for (const auto& flight : x_flights)
+      flight->stir();
+  }
+  return x_flights.size() - before + connected.size() + (is_woken ? 1 : 0);
+}
+
+void IoLoop::follow_config() {
+  auto view = x_options.cluster->current();
+  if (view == nullptr || view == x_deck.view) return;
+  x_deck.view = std::move(view);
+  x_peers->update(*x_deck.view);
+}
+
+size_t IoLoop::progress_ports() {
+  size_t work = 0;
+  for (const auto& port : x_options.ports)
+    work += port->progress();
+  return work;
+}
+
+size_t IoLoop::turn_flights() {
+  if (std::exchange(x_peers_changed, false)) {
+    for (const auto& flight : x_flights)
+      flight->stir();
+  }
+  size_t ended = 0;
+  size_t kept = 0;
+  for (size_t i = 0; i < x_flights.size(); ++i) {
+    if (x_flights[i]->is_due(x_deck.now) && x_flights[i]->turn(x_deck)) {
+      ++ended;
+      x_flights[i].reset();
+      continue;
+    }
+    if (kept != i) x_flights[kept] = std::move(x_flights[i]);
+    ++kept;
+  }
+  x_flights.resize(kept);
+  if (ended > 0) {
+    const MutexLock lock(x_mutex);
+    TARN_CHECK(x_flight_count >= ended);
+    x_flight_count -= ended;
+  }
+  return ended;
+}
+
+void IoLoop::publish_connections() {
+  std::vector<ConnectionInfo> info = x_peers->connections();
+  const MutexLock lock(x_info_mutex);
+  x_info = std::move(info);
+}
+
+std::vector<ConnectionInfo> IoLoop::connections() const {
+  const MutexLock lock(x_info_mutex);
+  return x_info;
+}
+
+Nanos IoLoop::sleep_time() const {
+  Instant wake = std::min(x_deck.now + kSleepMost, x_peers->next_wake());
+  for (const auto& flight : x_flights)
+    wake = flight->is_due(x_deck.now) ? x_deck.now : std::min(wake, flight->wake_at());
+  if (x_deck.wants_refresh) wake = std::min(wake, x_next_refresh);
+  return wake - system_clock().now();
+}
+
+void IoLoop::sleep() {
+  const Nanos time = sleep_time();
+  if (time <= Nanos(0)) return;
+  for (const auto& port : x_options.ports)
+    if (!port->arm()) return;
+  x_is_asleep.store(true);
+  if (!x_has_mail.load() && !x_is_stopping.load()) wait_readable(time);
+  x_is_asleep.store(false);
+  x_event.clear();
+}
+
+void IoLoop::wait_readable(Nanos time) {
+  std::array<pollfd, kPortsMax + 1> fds{};
+  nfds_t count = 0;
+  fds[count++] = {x_event.fd(), POLLIN, 0};
+  for (const auto& port : x_options.ports)
+    fds[count++] = {port->event_fd(), POLLIN, 0};
+  const timespec timeout{time.count() / 1'000'000'000, time.count() % 1'000'000'000};
+  ppoll(fds.data(), count, &timeout, nullptr);
+}
+
+// Ends all transfers, then waits for the fabrics to let go of their memory.
+void IoLoop::shut_down() {
+  take_inbox();
+  for (const auto& flight : x_flights)
+    flight->state().cancel();
+  x_peers->close();
+  const Instant until = system_clock().now() + kShutDownMost;
+  bool is_idle = false;
+  while (!is_idle && system_clock().now() < until) {
+    for (const auto& flight : x_flights)
+      flight->stir();
+    turn();
+    is_idle = x_flights.empty() && x_peers->is_idle();
+    for (const auto& port : x_options.ports)
+      is_idle &= port->idle();
+    if (!is_idle) wait_readable(milliseconds(1));
+  }
+  if (x_flights.empty() && x_peers->is_idle()) {
+    x_peers.reset();
+  } else {
+    // Their memory is still in use: nothing that refers to it may go.
+    log::error("a fabric has not let go of memory; it is left behind");
+    (void)x_peers.release();
+    (void)std::make_unique<decltype(x_flights)>(std::move(x_flights)).release();
+    for (auto& port : x_options.ports)
+      (void)port.release();
+  }
+}
+
+}  // namespace tarn::sdk

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "common/fabric/event.h"
+#include "common/fabric/fabric.h"
+#include "sdk/cpp/src/cluster_view.h"
+#include "sdk/cpp/src/flight.h"
+#include "sdk/cpp/src/peer_table.h"
+
+namespace tarn::sdk {
+
+// Flights on their way, or waiting to be taken up, in one client; one more is overloaded.
+inline constexpr size_t kFlightsMax = 4096;
+
+// The thread "tarn-io" of a client: it owns the ports, the connections to storage servers and the
+// flights, and makes no call that blocks. After work it spins for a while, then sleeps on the
+// ports' fds. Public methods are thread-safe. Life: open, start, submit..., stop (ends what is
+// left).
+class IoLoop {
+ public:
+  struct Options {
+    std::vector<std::unique_ptr<fabric::Port>> ports;
+    std::vector<Offer> offers;  // one for each port, best first
+    Micros spin{50};
+    uint64_t bytes_in_flight_max = 0;
+    const ClusterView* cluster = nullptr;
+    // Both begin something elsewhere and never block.
+    std::function<Status(ConnectCall)> connect;
+    std::function<void()> refresh_config;
+  };
+
+  // Returns: ok, unavailable (no file descriptor).
+  static Result<std::unique_ptr<IoLoop>> open(Options options);
+  ~IoLoop();
+
+  void start();
+  void stop();
+
+  // Returns: ok; overloaded, cancelled: then the flight has not begun.
+  Status submit(std::shared_ptr<Flight> flight);
+  // The result of a Options::connect.
+  void on_connected(ServerId server, uint64_t attempt, Result<Wireup> result);
+  // There is a newer config, or a transfer was cancelled.
+  void wake();
+
+  std::vector<ConnectionInfo> connections() const;
+
+ private:
+  struct Connected {
+    ServerId server;
+    uint64_t attempt;
+    Result<Wireup> result;
+  };
+
+  IoLoop(Options options, fabric::Event event);
+
+  void run();
+  size_t turn();
+  size_t take_inbox();
+  void follow_config();
+  size_t progress_ports();
+  size_t turn_flights();
+  void publish_connections();
+  void sleep();
+  Nanos sleep_time() const;
+  void wait_readable(Nanos time);
+  void shut_down();
+  void signal();
+
+  Options x_options;
+  const fabric::Event x_event;
+  std::thread x_thread;
+  std::atomic<bool> x_is_stopping{false};
+  std::atomic<bool> x_is_asleep{false};
+  std::atomic<bool> x_has_mail{false};
+
+  Mutex x_mutex;
+  std::vector<std::shared_ptr<Flight>> x_inbox TARN_GUARDED_BY(x_mutex);
+  std::vector<Connected> x_connected TARN_GUARDED_BY(x_mutex);
+  bool x_is_woken TARN_GUARDED_BY(x_mutex) = false;
+  bool x_is_closed TARN_GUARDED_BY(x_mutex) = false;
+  size_t x_flight_count TARN_GUARDED_BY(x_mutex) = 0;
+
+  mutable Mutex x_info_mutex;
+  std::vector<ConnectionInfo> x_info TARN_GUARDED_BY(x_info_mutex);
+
+  // The thread's own.
+  std::unique_ptr<PeerTable> x_peers;
+  FlightDeck x_deck;
+  std::vector<std::shared_ptr<Flight>> x_flights;
+  Instant x_next_refresh{};
+  bool x_peers_changed = false;
+};
+
+}  // namespace tarn::sdk

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/fabric/fabric.h"
+#include "sdk/cpp/src/rpc_storage.h"
+#include "tarn/tarn.h"
+
+namespace tarn::sdk {
+
+// Names the network interface or RDMA port that UCX binds to; without it, the interface on the way
+// to the first router.
+inline constexpr const char* kFabricDeviceVariable = "TARN_FABRIC_DEVICE";
+
+// The ports of one client, best first, and what it offers with each.
+struct Ports {
+  std::vector<std::unique_ptr<fabric::Port>> ports;
+  std::vector<Offer> offers;
+  std::string note;  // why a port that was wanted is not there
+};
+
+// Opens what `transport` allows; grpc is always the last. A port that cannot be had is left out.
+// Returns: ok, unavailable (not even grpc).
+Result<Ports> open_ports(Transport transport, const std::string& router_endpoint);
+
+// The interface that leads to HOST:PORT; "lo" when that cannot be told.
+std::string device_towards(const std::string& endpoint);
+
+}  // namespace tarn::sdk

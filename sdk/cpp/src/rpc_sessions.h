@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/ring/extent.h"
+#include "tarn/tarn.h"
+
+namespace tarn::sdk {
+
+class RouterChannels;
+
+// Blocks of one extent in chain order, as a manifest has them.
+struct ManifestRun {
+  block::BlockHash anchor;
+  uint32_t first_index = 0;
+  std::vector<block::BlockHash> hashes;
+};
+
+struct ResolvedSession {
+  Manifest manifest;
+  SpaceId space;
+  std::vector<ManifestRun> runs;
+};
+
+struct PlacedBlock {
+  block::BlockHash hash;
+  ring::BlockPlace place;
+};
+
+// What every change of a session names.
+struct SessionEdit {
+  std::string id;
+  uint64_t expected_version = 0;
+};
+
+// What UpdateSession changes; null stays.
+struct SessionUpdate {
+  const bool* pinned = nullptr;
+  const int64_t* ttl_ms = nullptr;
+};
+
+// The routers' session service. Each call blocks until `deadline` at most; those that change
+// something carry one request id through all their tries, so that they are applied once. They
+// return what the service says. Thread-safe.
+class RpcSessions {
+ public:
+  explicit RpcSessions(RouterChannels& channels) : x_channels(channels) {}
+
+  // Returns the id, which is drawn when `id` is empty.
+  Result<std::string> create(const SpaceId& space, const std::string& id, int64_t ttl_ms,
+                             Instant deadline);
+  Result<ResolvedSession> resolve(const std::string& id, Instant deadline);
+  // Returns the new version.
+  Result<uint64_t> append(const SessionEdit& edit, const std::vector<PlacedBlock>& blocks,
+                          const Append& what, Instant deadline);
+  Result<std::string> fork(const std::string& id, const std::string& new_id, Instant deadline);
+  Result<uint64_t> truncate(const SessionEdit& edit, const Truncate& to, Instant deadline);
+  Status update(const std::string& id, const SessionUpdate& update, Instant deadline);
+  Status remove(const std::string& id, Instant deadline);
+  // Those of the space, in order of id.
+  Result<std::vector<Manifest>> list(const SpaceId& space, std::string_view prefix,
+                                     Instant deadline);
+
+ private:
+  RouterChannels& x_channels;
+};
+
+}  // namespace tarn::sdk

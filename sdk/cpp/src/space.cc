@@ -1,0 +1,254 @@
+#include <algorithm>
+
+#include "common/base/units.h"
+#include "sdk/cpp/src/batch.h"
+#include "sdk/cpp/src/handles.h"
+#include "sdk/cpp/src/outcome.h"
+#include "sdk/cpp/src/session.h"
+
+namespace tarn {
+namespace {
+
+using sdk::Flight;
+using sdk::FlightItem;
+
+// What a wait adds to a transfer's deadline before it gives up on the fabric.
+constexpr Nanos kWaitGrace = std::chrono::milliseconds(1500);
+
+// Asks for every shard of every hash: the owner, or every server where the owner is not known.
+class ExistsBatch {
+ public:
+  ExistsBatch(sdk::SpaceState& space, const sdk::View& view) : x_space(space), x_view(view) {}
+
+  void add(const block::BlockHash& hash, size_t answer) {
+    for (uint32_t shard = 0; shard < x_space.spec.tensor_parallel; ++shard) {
+      FlightItem item;
+      item.hash = hash;
+      item.shard = Shard{shard};
+      item.bytes = 0;
+      const size_t question = x_question_count++;
+      x_answers.push_back(answer);
+      const auto known = x_space.chains.find(hash);
+      if (known) {
+        item.place = known->place;
+        ask(item, question);
+      } else {
+        ask_everyone(item, question);
+      }
+    }
+  }
+
+  std::vector<FlightItem> take_items() { return std::move(x_items); }
+
+  // One bool for each answer, or the first error where nobody has the block.
+  Expected<std::vector<bool>> judge(const std::vector<BlockOutcome>& outcomes, size_t answers) {
+    std::vector<const BlockOutcome*> best(x_question_count, nullptr);
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      const BlockOutcome*& so_far = best[x_questions[i]];
+      const bool is_better = so_far == nullptr || outcomes[i].outcome == Outcome::ok ||
+                             so_far->outcome == Outcome::miss;
+      if (is_better) so_far = &outcomes[i];
+      if (outcomes[i].outcome == Outcome::ok) x_has[x_questions[i]] = true;
+    }
+    std::vector<bool> found(answers, true);
+    for (size_t question = 0; question < x_question_count; ++question) {
+      if (x_has[question]) continue;
+      const BlockOutcome* const outcome = best[question];
+      if (outcome == nullptr) return Error{Outcome::unavailable, "no storage server is known"};
+      if (outcome->outcome != Outcome::miss) return Error{outcome->outcome, outcome->message};
+      found[x_answers[question]] = false;
+    }
+    return found;
+  }
+
+ private:
+  void ask(FlightItem item, size_t question) {
+    item.index = static_cast<uint32_t>(x_items.size());
+    x_items.push_back(std::move(item));
+    x_questions.push_back(question);
+    x_has.resize(x_question_count, false);
+  }
+  void ask_everyone(const FlightItem& item, size_t question) {
+    x_has.resize(x_question_count, false);
+    for (const ring::Member& member : x_view.config.members) {
+      const bool may_hold =
+          member.state == ring::MemberState::up || member.state == ring::MemberState::draining;
+      if (!may_hold) continue;
+      FlightItem copy = item;
+      copy.place = {item.hash, 0};
+      copy.only = member.id;
+      ask(std::move(copy), question);
+    }
+  }
+
+  sdk::SpaceState& x_space;
+  const sdk::View& x_view;
+  std::vector<FlightItem> x_items;
+  std::vector<size_t> x_questions;  // of each item
+  std::vector<size_t> x_answers;    // of each question
+  std::vector<bool> x_has;          // of each question
+  size_t x_question_count = 0;
+};
+
+Error bad_hash(size_t index, const Status& why) {
+  return {Outcome::invalid_argument, "hashes[" + std::to_string(index) + "]: " + why.message()};
+}
+
+Expected<std::vector<block::BlockHash>> hashes_of(std::span<const BlockHash> hashes) {
+  if (hashes.size() > kMatchHashesMax) {
+    return Error{Outcome::invalid_argument, "hashes: more than 8192"};
+  }
+  std::vector<block::BlockHash> out;
+  out.reserve(hashes.size());
+  for (size_t i = 0; i < hashes.size(); ++i) {
+    const auto hash = block::BlockHash::from(hashes[i]);
+    if (!hash) return bad_hash(i, hash.error());
+    out.push_back(*hash);
+  }
+  return out;
+}
+
+}  // namespace
+
+Transfer::Impl::~Impl() {
+  if (state->has_ended()) return;
+  state->cancel();
+  core->io().wake();
+  state->wait(kNever);
+}
+
+Transfer::Transfer(std::shared_ptr<Impl> impl) : x_impl(std::move(impl)) {}
+
+int Transfer::fd() const {
+  return x_impl == nullptr ? -1 : x_impl->state->fd();
+}
+
+bool Transfer::poll() const {
+  return x_impl == nullptr || x_impl->state->has_ended();
+}
+
+Expected<Done> Transfer::wait(uint32_t timeout_ms) {
+  if (poll()) return Done{};
+  const Instant until = timeout_ms == 0
+                            ? x_impl->state->deadline() + kWaitGrace
+                            : system_clock().now() + std::chrono::milliseconds(timeout_ms);
+  if (x_impl->state->wait(until)) return Done{};
+  return Error{Outcome::deadline_exceeded, "the transfer has not ended yet"};
+}
+
+void Transfer::cancel() {
+  if (poll()) return;
+  x_impl->state->cancel();
+  x_impl->core->io().wake();
+}
+
+std::span<const BlockOutcome> Transfer::outcomes() const {
+  if (x_impl == nullptr) return {};
+  return x_impl->state->outcomes();
+}
+
+bool Transfer::all_ok() const {
+  if (!poll()) return false;
+  const auto all = outcomes();
+  return std::all_of(all.begin(), all.end(), [](const BlockOutcome& each) {
+    return each.outcome == Outcome::ok || each.outcome == Outcome::exists;
+  });
+}
+
+Space::Space(std::shared_ptr<Impl> impl) : x_impl(std::move(impl)) {}
+
+const SpaceSpec& Space::spec() const {
+  return x_impl->spec;
+}
+
+std::string Space::id() const {
+  return to_hex(x_impl->state->id);
+}
+
+Transfer Space::put_kv(std::span<const PutItem> items, CallOptions options) {
+  auto flight = sdk::make_put(*x_impl->core, x_impl->state, items, options);
+  auto state = flight->shared_state();
+  sdk::place_and_launch(*x_impl->core, std::move(flight));
+  return Transfer(std::make_shared<Transfer::Impl>(x_impl->core, std::move(state)));
+}
+
+Transfer Space::get_kv(std::span<const GetItem> items, CallOptions options) {
+  auto flight = sdk::make_get(*x_impl->core, x_impl->state, items, options);
+  auto state = flight->shared_state();
+  sdk::place_and_launch(*x_impl->core, std::move(flight));
+  return Transfer(std::make_shared<Transfer::Impl>(x_impl->core, std::move(state)));
+}
+
+Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, CallOptions options) {
+  sdk::Core& core = *x_impl->core;
+  const auto parsed = hashes_of(hashes);
+  if (!parsed) return parsed.error();
+  const auto view = core.cluster().current();
+  const Instant deadline = core.deadline_of(options);
+  ExistsBatch batch(*x_impl->state, *view);
+  for (size_t i = 0; i < hashes.size(); ++i)
+    batch.add((*parsed)[i], i);
+  auto items = batch.take_items();
+  if (items.empty()) return batch.judge({}, hashes.size());
+  auto state = sdk::TransferState::open(items.size(), deadline);
+  if (state->has_ended()) return Error{Outcome::overloaded, "no file descriptor is left"};
+  Flight::Options flight;
+  flight.kind = Flight::Kind::exists;
+  flight.space = x_impl->state;
+  flight.state = state;
+  auto made = std::make_shared<Flight>(std::move(flight));
+  made->items() = std::move(items);
+  core.launch(std::move(made));
+  const Transfer transfer(std::make_shared<Transfer::Impl>(x_impl->core, state));
+  if (!state->wait(deadline + kWaitGrace)) {
+    return Error{Outcome::deadline_exceeded, "the servers have not answered"};
+  }
+  return batch.judge(state->outcomes(), hashes.size());
+}
+
+Expected<MatchResult> Space::match(std::span<const BlockHash> hashes, CallOptions options) {
+  sdk::Core& core = *x_impl->core;
+  const auto parsed = hashes_of(hashes);
+  if (!parsed) return parsed.error();
+  const auto matched = core.router().match(
+      x_impl->state->id, hashes, x_impl->state->spec.tensor_parallel, core.deadline_of(options));
+  if (!matched) return sdk::error_of(matched.error());
+  const auto view = core.cluster().current();
+  MatchResult result;
+  result.matched = matched->count;
+  result.partial = matched->is_partial;
+  for (const sdk::MatchedRun& run : matched->runs) {
+    const std::span<const block::BlockHash> all(*parsed);
+    if (!run.anchor.is_empty()) {
+      x_impl->state->chains.learn({run.anchor, run.first_index, all.subspan(run.first, run.count)});
+    }
+    const ServerId best = run.holders.empty() ? ServerId{0} : run.holders.front();
+    const ring::Member* const member = ring::find_member(view->config, best);
+    result.runs.push_back(
+        {run.first, run.count, member == nullptr ? "" : member->name, run.tier, run.estimated_us});
+  }
+  return result;
+}
+
+Expected<Session> Space::create_session(std::string id, int64_t ttl_ms, CallOptions options) {
+  sdk::Core& core = *x_impl->core;
+  // Drawn here and not by the router: a retry must name the same session.
+  if (id.empty()) id = sdk::draw_session_id();
+  if (ttl_ms < 0) return Error{Outcome::invalid_argument, "ttl_ms: is negative"};
+  const auto created =
+      core.sessions().create(x_impl->state->id, id, ttl_ms, core.deadline_of(options));
+  if (!created) return sdk::error_of(created.error());
+  return open_session(*created);
+}
+
+Session Space::open_session(std::string id) {
+  return Session(std::make_shared<Session::Impl>(Session::Impl{x_impl, std::move(id)}));
+}
+
+Expected<std::vector<Manifest>> Space::list_sessions(std::string_view prefix, CallOptions options) {
+  sdk::Core& core = *x_impl->core;
+  return sdk::expected_of(
+      core.sessions().list(x_impl->state->id, prefix, core.deadline_of(options)));
+}
+
+}  // namespace tarn
