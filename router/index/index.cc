@@ -84,10 +84,10 @@ std::optional<RowRef> Index::row_for(const Place& place, Handle handle) {
     found = x_rows.find(place.anchor_print);
   }
   if (!found) {
-    return x_rows.add_row(place.position, x_rows.add_domain(place.domain), place.anchor_print);
+    return x_rows.add_row(place.position, x_domains.find_or_add(place.domain), place.anchor_print);
   }
   const Row& row = x_rows.row(*found);
-  const bool is_same = row.position == place.position && x_rows.domain(row.domain) == place.domain;
+  const bool is_same = row.position == place.position && x_domains.at(row.domain) == place.domain;
   return is_same && x_rows.has_room_for(*found, handle) ? found : std::nullopt;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/ids.h"
+#include "router/index/domains.h"
 #include "router/index/extent_image.h"
 #include "router/index/fair_lock.h"
 #include "router/index/row_table.h"
@@ -97,6 +98,7 @@ class Index {
 
   mutable FairLock x_lock;  // over all that follows
   RowTable x_rows;
+  Domains x_domains;
   std::map<Handle, Server> x_servers;
   std::map<ServerId, Handle> x_handles;  // live ones
   Handle x_next_handle = 1;

@@ -124,7 +124,7 @@ std::vector<Fingerprint> Index::prints_of(const ChainQuery& query) const {
 bool Index::match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
                        MatchAnswer& answer) const {
   const std::shared_lock lock(x_lock);
-  const uint32_t domain = x_rows.find_domain({query.tenant, query.space});
+  const uint32_t domain = x_domains.find({query.tenant, query.space});
   const uint32_t turn_end = answer.matched + kHashesPerTurn;
   while (answer.matched < prints.size()) {
     if (answer.matched >= turn_end) return true;
@@ -169,7 +169,7 @@ Located Index::locate_one(const ChainQuery& query, size_t i, Fingerprint print) 
   const auto found = x_rows.find(print);
   if (!found) return located;
   const Row& row = x_rows.row(*found);
-  if (row.domain != x_rows.find_domain({query.tenant, query.space})) return located;
+  if (row.domain != x_domains.find({query.tenant, query.space})) return located;
   located.index = found->index();
   uint64_t live = 0;
   row.for_each_holder([&](const Holder& holder) {

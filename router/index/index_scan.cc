@@ -76,8 +76,8 @@ ExtentImage Index::image_of(const Row& row) const {
   ExtentImage image;
   image.position = row.position;
   image.anchor_print = row.anchor_print;
-  image.tenant = x_rows.domain(row.domain).tenant;
-  image.space = x_rows.domain(row.domain).space;
+  image.tenant = x_domains.at(row.domain).tenant;
+  image.space = x_domains.at(row.domain).space;
   image.block_bytes = row.block_bytes;
   if (row.body) {
     image.anchor = row.body->anchor;
@@ -119,7 +119,8 @@ void Index::restore_one(const ExtentImage& image) {
   const Domain domain{image.tenant, image.space};
   const bool is_known = image.anchor_print == 0 || x_rows.find(image.anchor_print).has_value();
   if (is_known || image.holders.empty()) return;
-  const auto ref = x_rows.add_row(image.position, x_rows.add_domain(domain), image.anchor_print);
+  const auto ref =
+      x_rows.add_row(image.position, x_domains.find_or_add(domain), image.anchor_print);
   if (!ref) return;
   Row& row = x_rows.row(*ref);
   row.block_bytes = image.block_bytes;

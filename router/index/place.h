@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "router/index/domains.h"
 #include "router/index/row_table.h"
 #include "router/index/stored_block.h"
 

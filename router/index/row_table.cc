@@ -87,19 +87,6 @@ std::optional<RowRef> RowTable::find(Fingerprint print) const {
   return *found;
 }
 
-uint32_t RowTable::find_domain(const Domain& domain) const {
-  const auto found = x_domain_numbers.find({domain.tenant, domain.space});
-  return found == x_domain_numbers.end() ? 0 : found->second;
-}
-
-uint32_t RowTable::add_domain(const Domain& domain) {
-  if (const uint32_t number = find_domain(domain)) return number;
-  x_domains.push_back(domain);
-  const auto number = static_cast<uint32_t>(x_domains.size());
-  x_domain_numbers.emplace(std::pair(domain.tenant, domain.space), number);
-  return number;
-}
-
 std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
                                         Fingerprint anchor_print) {
   TARN_DCHECK(anchor_print != 0 && !find(anchor_print));

@@ -4,10 +4,8 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "common/base/ids.h"
@@ -87,16 +85,10 @@ struct RowRef {
   uint32_t index() const { return value & ((1u << kIndexBits) - 1); }
 };
 
-struct Domain {
-  TenantId tenant;
-  SpaceId space;
-  friend bool operator==(const Domain&, const Domain&) = default;
-};
-
 // The extent rows and the way from a fingerprint to them. Guarded by the lock of the Index.
 // Invariants: each row can be found by its anchor's fingerprint; a block with an index above 0 is
 // found by its own exactly while someone holds it; a fingerprint leads to one place only.
-// Limits: kNumbers rows in a range, 2^32 domains, G <= 64.
+// Limits: kNumbers rows in a range, G <= 64.
 class RowTable {
  public:
   explicit RowTable(uint64_t seed);
@@ -113,11 +105,6 @@ class RowTable {
   const Row& row(RowRef ref) const {
     return x_ranges[ref.range()].chunks[ref.number() / kChunk][ref.number() % kChunk];
   }
-
-  // The number of a domain, 0 for one that was never seen.
-  uint32_t find_domain(const Domain& domain) const;
-  uint32_t add_domain(const Domain& domain);
-  const Domain& domain(uint32_t number) const { return x_domains[number - 1]; }
 
   // A new row. Precondition: its anchor_print is not in the table. Nothing when the range is full.
   std::optional<RowRef> add_row(Position position, uint32_t domain, Fingerprint anchor_print);
@@ -189,8 +176,6 @@ class RowTable {
   const uint64_t x_seed;
   std::array<Range, kRanges> x_ranges;
   std::vector<Set> x_sets;
-  std::vector<Domain> x_domains;
-  std::map<std::pair<TenantId, SpaceId>, uint32_t> x_domain_numbers;
   uint64_t x_blocks = 0;
   uint64_t x_rows = 0;
   uint64_t x_body_bytes = 0;  // roughly
