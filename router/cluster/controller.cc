@@ -46,6 +46,7 @@ void Controller::close() {
     x_wake.notify_all();
   }
   if (x_thread.joinable()) x_thread.join();
+  x_parts.authority.stop();
 }
 
 void Controller::wake() {

@@ -48,7 +48,7 @@ class Controller {
   Controller(ControllerParts parts, ControllerOptions options);
   ~Controller();
 
-  // Starts authority and thread.
+  // Starts authority and thread; close() stops both.
   void start();
   void close();
   // One look at everything. May block as long as the authority does.

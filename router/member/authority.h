@@ -44,9 +44,8 @@ struct StoredState {
 inline constexpr Millis kAuthorityTimeout{1000};
 
 // Who decides what the cluster's config is, and which router proposes it: etcd, or a folder. The
-// seam behind which both stand. Thread-safe. Life: open; start once; its destructor gives the lock
-// back and joins its threads. While it cannot be reached, latest() stays what it was; it comes back
-// by itself.
+// seam behind which both stand. Thread-safe. Life: open; start once; stop (or the destructor).
+// While it cannot be reached, latest() stays what it was; it comes back by itself.
 class Authority {
  public:
   virtual ~Authority() = default;
@@ -55,6 +54,10 @@ class Authority {
   // thread of the authority's whenever latest(), holds_lock() or reachable() may have changed; it
   // must not block.
   virtual void start(std::function<void()> changed) = 0;
+
+  // Gives the lock back and joins the threads: `changed` is not called after it. May be called
+  // again.
+  virtual void stop() = 0;
 
   // Reads the state as it is now. Blocks. Returns: ok, unavailable, corrupt.
   virtual Result<StoredState> load() = 0;

@@ -114,23 +114,25 @@ class EtcdAuthority : public Authority {
         x_client(open_channel(hosts)),
         x_lock(x_client, "/tarn/" + options.cluster + "/controller", options.router) {}
 
-  ~EtcdAuthority() override {
-    {
-      MutexLock lock(x_mutex);
-      x_is_closing = true;
-      if (x_watch_context != nullptr) x_watch_context->TryCancel();
-      x_closing.notify_all();
-    }
-    if (x_watcher.joinable()) x_watcher.join();
-    if (x_tender.joinable()) x_tender.join();
-    if (x_latest.reachable()) x_lock.release();
-  }
+  ~EtcdAuthority() override { EtcdAuthority::stop(); }
 
   void start(std::function<void()> changed) override {
     TARN_CHECK(!x_watcher.joinable());
     x_latest.start(std::move(changed));
     x_watcher = std::thread([this] { follow(); });
     x_tender = std::thread([this] { tend(); });
+  }
+
+  void stop() override {
+    {
+      MutexLock lock(x_mutex);
+      if (std::exchange(x_is_closing, true)) return;
+      if (x_watch_context != nullptr) x_watch_context->TryCancel();
+      x_closing.notify_all();
+    }
+    if (x_watcher.joinable()) x_watcher.join();
+    if (x_tender.joinable()) x_tender.join();
+    if (x_latest.reachable()) x_lock.release();
   }
 
   Result<StoredState> load() override {

@@ -101,19 +101,23 @@ class FileAuthority : public Authority {
  public:
   explicit FileAuthority(std::string folder) : x_folder(std::move(folder)) {}
 
-  ~FileAuthority() override {
+  ~FileAuthority() override { FileAuthority::stop(); }
+
+  void start(std::function<void()> changed) override {
+    TARN_CHECK(!x_poller.joinable());
+    x_latest.start(std::move(changed));
+    x_poller = std::thread([this] { poll(); });
+  }
+
+  void stop() override {
     {
       MutexLock lock(x_mutex);
       x_is_closing = true;
       x_closing.notify_all();
     }
     if (x_poller.joinable()) x_poller.join();
-  }
-
-  void start(std::function<void()> changed) override {
-    TARN_CHECK(!x_poller.joinable());
-    x_latest.start(std::move(changed));
-    x_poller = std::thread([this] { poll(); });
+    x_holds_lock.store(false);
+    x_controller_lock = FileLock();
   }
 
   Result<StoredState> load() override {

@@ -24,6 +24,7 @@ using testing::TemporaryFolder;
 class FakeAuthority : public member::Authority {
  public:
   void start(std::function<void()>) override {}
+  void stop() override {}
   Result<member::StoredState> load() override {
     if (!is_up) return unavailable("down");
     return stored;
