@@ -18,7 +18,7 @@ namespace tarn::router {
 // Threads of synchronous calls; more callers wait in gRPC's queue until their deadlines.
 inline constexpr int kSyncThreadsMax = 64;
 // How long close() lets calls end by themselves.
-inline constexpr Millis kClosePatience{200};
+inline constexpr Millis kClosePatience{100};
 
 // The router's gRPC server, with health checking and reflection. Life: open, close (or the
 // destructor). Immutable in between, thread-safe.
