@@ -96,7 +96,8 @@ Expected<Done> Cluster::start_router() {
   x_endpoint = "127.0.0.1:" + std::to_string(free_port());
   auto router =
       start_program("router-1", {"tarn-router", "--name", "router-1", "--listen", x_endpoint,
-                                 "--secrets-dir", path("secrets"), "--state-dir", path("router")});
+                                 "--secrets-dir", path("secrets"), "--state-dir", path("router"),
+                                 "--authority", "file:" + path("config")});
   if (!router) return router.error();
   x_router.push_back(std::move(router).value());
   return Done{};
