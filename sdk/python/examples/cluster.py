@@ -17,6 +17,7 @@ from worker_client import WorkerGone, ask
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent
 SERVERS = ("server-1", "server-2", "server-3")
+ROUTER = "router"
 WORKERS = ("worker-a", "worker-b")
 TENANT = "demo"
 COPIES = 2
@@ -38,7 +39,8 @@ def router_command(cluster):
     """The router; its state folder may vanish, its secrets may not."""
     return [
         cluster.program("tarn-router"),
-        *("--listen", cluster.endpoint, "--etcd", cluster.etcd_endpoint),
+        *("--name", ROUTER, "--listen", cluster.endpoint),
+        *("--authority", f"etcd:http://{cluster.etcd_endpoint}"),
         *("--state-dir", cluster.router_state, "--secrets-dir", cluster.secrets),
     ]
 
@@ -48,9 +50,8 @@ def server_command(cluster, name):
     return [
         cluster.program("tarn-server"),
         *("--name", name, "--domain", f"rack-{name[-1]}", "--listen", "127.0.0.1:0"),
-        *("--router", cluster.endpoint, "--etcd", cluster.etcd_endpoint),
-        *("--state-dir", cluster.folder / name, "--secrets-dir", cluster.secrets),
-        *("--dram", "512MiB"),
+        *("--routers", cluster.endpoint, "--data-dir", cluster.folder / name),
+        *("--secrets-dir", cluster.secrets, "--dram-bytes", "1GiB"),
     ]
 
 
@@ -68,7 +69,10 @@ def credentials_commands(cluster):
     """Makes the cluster's keys and certificates, and the tenant's token."""
     tarn = cluster.program("tarn")
     return [
-        [tarn, "certs", "--secrets-dir", cluster.secrets],
+        [
+            *(tarn, "certs", "--secrets-dir", cluster.secrets, "--router", ROUTER),
+            *(word for name in SERVERS for word in ("--server", name)),
+        ],
         [
             *(tarn, "token", "create", "--tenant", TENANT, "--ttl", "1h"),
             *("--secrets-dir", cluster.secrets, "--out", cluster.tenant_secrets),
@@ -92,7 +96,7 @@ def alive_servers(status):
 def payload_bytes(status):
     """Payload bytes on all live storage servers of `status`."""
     alive = alive_servers(status)
-    return sum(int(s["dram_used_bytes"]) for s in status["servers"] if s["name"] in alive)
+    return sum(int(s["stored_payload_bytes"]) for s in status["servers"] if s["name"] in alive)
 
 
 class Cluster:

@@ -31,9 +31,9 @@ def import_cluster():
 
 STATUS = {
     "servers": [
-        {"name": "server-1", "state": "up", "dram_used_bytes": 5},
-        {"name": "server-2", "state": "down", "dram_used_bytes": 7},
-        {"name": "server-3", "state": "up", "dram_used_bytes": 11},
+        {"name": "server-1", "state": "up", "stored_payload_bytes": 5},
+        {"name": "server-2", "state": "down", "stored_payload_bytes": 7},
+        {"name": "server-3", "state": "up", "stored_payload_bytes": 11},
     ]
 }
 

@@ -1,0 +1,178 @@
+"""Servers that die or stop in the middle: never a wrong byte, never a call past its deadline."""
+
+import random
+import signal
+import threading
+import time
+
+import pytest
+import tarn
+from processes import wait_until
+from tarn_cluster import Cluster, block_of, get, open_space, put
+
+SLACK_S = 1.5  # a call may end this much after its deadline: it waits until the memory is safe
+
+
+def check(number, size, outcome, memory):
+    if outcome.outcome == tarn.Outcome.ok:
+        assert memory == block_of(number, size), f"wrong bytes in block {number}"
+
+
+@pytest.mark.parametrize("rounds", [100])
+def test_a_server_is_killed_in_mid_put_and_mid_get(tmp_path, rounds):
+    """Class replicated: what was acknowledged is there after each death."""
+    size = 256 * 1024
+    with Cluster(tmp_path) as cluster:
+        space = open_space(cluster.client())
+        seed = random.randrange(1 << 30)
+        print("seed", seed)
+        dice = random.Random(seed)
+        kept, number = [], 0
+        for round_number in range(rounds):
+            victim = dice.choice(cluster.names)
+            numbers = list(range(number, number + 8))
+            number += 8
+            killer = threading.Timer(dice.random() * 0.02, cluster.kill, [victim])
+            killer.start()
+            begin = time.monotonic()
+            outcomes = put(space, numbers, size, copies=2, timeout_ms=8000)
+            sample = dice.sample(kept, min(len(kept), 8))
+            fetched = get(space, sample, size, timeout_ms=8000)
+            assert time.monotonic() - begin < 16 + SLACK_S
+            killer.join()
+            for n, outcome in zip(numbers, outcomes, strict=True):
+                if outcome.outcome in (tarn.Outcome.ok, tarn.Outcome.exists):
+                    kept.append(n)
+            for n, (outcome, memory) in zip(sample, fetched, strict=True):
+                check(n, size, outcome, memory)
+            cluster.start_server(victim)
+            cluster.wait_up(cluster.names)
+            # A server that died has lost its dram: only what was put since has two copies again.
+            kept = kept[-8:] if round_number % 2 else []
+        assert number == rounds * 8
+
+
+def test_acknowledged_blocks_survive_the_death_of_one_server(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        space = open_space(cluster.client())
+        numbers = list(range(60))
+        assert all(o.outcome == tarn.Outcome.ok for o in put(space, numbers, copies=2))
+        cluster.kill("server-2")
+        for n, (outcome, memory) in zip(numbers, get(space, numbers), strict=True):
+            assert outcome.outcome == tarn.Outcome.ok, f"{n}: {outcome.message}"
+            assert memory == block_of(n)
+
+
+def test_a_stopped_server_costs_no_call_its_deadline(tmp_path):
+    size = 1 << 20
+    with Cluster(tmp_path) as cluster:
+        space = open_space(cluster.client())
+        numbers = list(range(30))
+        assert all(o.outcome == tarn.Outcome.ok for o in put(space, numbers, size, copies=2))
+        stopper = threading.Timer(0.005, cluster.stop, ["server-1"])
+        stopper.start()
+        for _ in range(5):
+            begin = time.monotonic()
+            for n, (outcome, memory) in zip(
+                numbers, get(space, numbers, size, timeout_ms=3000), strict=True
+            ):
+                check(n, size, outcome, memory)
+            assert time.monotonic() - begin < 3 + SLACK_S
+        stopper.join()
+        # The death is acted on: now every block comes from its other copy.
+        assert all(o.outcome == tarn.Outcome.ok for o, _ in get(space, numbers, size))
+        cluster.resume("server-1")
+        for n, (outcome, memory) in zip(numbers, get(space, numbers, size), strict=True):
+            check(n, size, outcome, memory)
+
+
+def test_the_router_is_replaced_and_its_state_is_gone(tmp_path):
+    import shutil
+
+    with Cluster(tmp_path) as cluster:
+        space = open_space(cluster.client(), flat=False)
+        hashes = tarn.Hasher.open("sha256_cbor", "0", 16).hash(list(range(320)))
+        items = [
+            tarn.PutItem(hash=h, parent=hashes[i - 1] if i else b"", slices=[block_of(i)])
+            for i, h in enumerate(hashes)
+        ]
+        transfer = space.put_kv(items, tarn.CallOptions(copies=2))
+        transfer.wait()
+        assert transfer.all_ok()
+        session = space.create_session("s-1")
+        version = session.append(1, tarn.Append(blocks=hashes, token_count=320))
+        cluster.kill("router")
+        shutil.rmtree(cluster.folder / "router", ignore_errors=True)
+        cluster.start_router()
+        manifest = space.open_session("s-1").resolve()
+        assert manifest.version == version
+        assert manifest.blocks == hashes
+        wait_until(lambda: space.match(hashes).matched == len(hashes), "the rebuilt index", 10)
+        other = open_space(cluster.client(), flat=False)
+        memory = [bytearray(65536) for _ in hashes]
+        other.open_session("s-1").resolve()
+        transfer = other.get_kv(
+            [tarn.GetItem(hash=h, slices=[m]) for h, m in zip(hashes, memory, strict=True)]
+        )
+        transfer.wait()
+        assert transfer.all_ok()
+        assert all(m == block_of(i) for i, m in enumerate(memory))
+
+
+def test_garbage_on_a_bulk_port_loses_nothing_acknowledged(tmp_path):
+    """The bytes that abort a UCX worker: its magic, then a bad length."""
+    from listening import tcp_ports
+
+    with Cluster(tmp_path) as cluster:
+        space = open_space(cluster.client())
+        numbers = list(range(40))
+        assert all(o.outcome == tarn.Outcome.ok for o in put(space, numbers, copies=2))
+        session = space.create_session("g-1")
+        victim = "server-3"
+        pid = cluster.processes.children[victim].pid
+        ports = tcp_ports(pid) - {cluster.server_ports[victim]}
+        assert ports, "the server has no UCX port"
+        for port in ports:
+            send_garbage(port)
+        time.sleep(0.3)
+        if cluster.processes.children[victim].poll() is not None:
+            cluster.start_server(victim)
+        for n, (outcome, memory) in zip(numbers, get(space, numbers), strict=True):
+            assert outcome.outcome == tarn.Outcome.ok, f"{n}: {outcome.message}"
+            assert memory == block_of(n)
+        assert session.resolve().version == 1
+
+
+def send_garbage(port):
+    import contextlib
+    import socket
+
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as peer:
+        peer.sendall((0xCAFEBABE12345678).to_bytes(8, "little") + b"\xff" * 64)
+        peer.settimeout(0.5)
+        peer.recv(64)
+
+
+def test_etcd_is_down(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        space = open_space(cluster.client())
+        session = space.create_session("e-1")
+        cluster.kill("etcd")
+        time.sleep(2.5)  # longer than the controller's lease
+        assert put(space, [1], copies=2)[0].outcome == tarn.Outcome.ok
+        assert get(space, [1])[0][0].outcome == tarn.Outcome.ok
+        version = session.append(1, tarn.Append(token_count=3, tail=b"abc"))
+        assert version == 2
+        cluster.kill("server-1")
+        wait_until(lambda: cluster.status().get("pending_change"), "the waiting change", 10)
+        assert cluster.status()["authority_reachable"] is False
+        cluster.start_etcd()
+        wait_until(lambda: "server-1" not in cluster.up(), "the change", 15)
+        assert session.resolve().version == 2
+
+
+def test_sigterm_ends_every_program_cleanly(tmp_path):
+    with Cluster(tmp_path, servers=1, authority="file") as cluster:
+        for name in ("server-1", "router"):
+            cluster.signal(name, signal.SIGTERM)
+            assert cluster.processes.children[name].wait(10) == 0

@@ -1,0 +1,100 @@
+"""Sessions on real processes: one history, whoever dies in between."""
+
+import threading
+
+import pytest
+import tarn
+from processes import wait_until
+from tarn_cluster import Cluster, open_space
+
+
+def append_of(number):
+    return tarn.Append(
+        blocks=[number.to_bytes(4, "little")], token_count=16 * number, tail=b"%d" % number
+    )
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path) as running:
+        yield running
+
+
+def test_two_appends_race_and_one_wins(cluster):
+    space = open_space(cluster.client())
+    session = space.create_session("race")
+    results = []
+
+    def run(number):
+        try:
+            results.append(open_space(cluster.client()).open_session("race").append(1, append_of(number)))
+        except tarn.Error as error:
+            results.append(error.outcome)
+
+    threads = [threading.Thread(target=run, args=[n]) for n in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results.count(2) == 1
+    assert results.count(tarn.Outcome.conflict) == 2
+    assert len(session.resolve().blocks) == 1
+
+
+@pytest.mark.parametrize("point", ["session.after_local_fsync", "session.before_answer"])
+def test_the_primary_dies_between_fsync_and_answer(tmp_path, point):
+    # The fifth time the point is passed its process is gone, as by SIGKILL.
+    with Cluster(tmp_path, server_faults=f"{point}=crash:4:1") as cluster:
+        space = open_space(cluster.client())
+        session = space.create_session("dies")
+        version = 1
+        for number in range(1, 12):
+            version = session.append(version, append_of(number), tarn.CallOptions(timeout_ms=15000))
+            for name in cluster.names:
+                if cluster.processes.children[name].poll() is not None:
+                    cluster.start_server(name, faults="")
+        manifest = session.resolve()
+        assert version == 12
+        assert manifest.blocks == [n.to_bytes(4, "little") for n in range(1, 12)]
+
+
+def test_a_session_outlives_any_one_server_in_turn(cluster):
+    space = open_space(cluster.client())
+    session = space.create_session("turns")
+    version = session.append(1, append_of(1))
+    for round_number, name in enumerate(cluster.names):
+        cluster.kill(name)
+        version = session.append(version, append_of(round_number + 2))
+        assert len(session.resolve().blocks) == round_number + 2
+        cluster.start_server(name)
+        cluster.wait_up(cluster.names)
+        # Every slot is back to two synced members before the next one dies.
+        wait_until(lambda: min_synced(cluster) >= 2, "learners to be synced", 30)
+    assert version == 5
+
+
+def min_synced(cluster):
+    return cluster.status().get("slots_synced_min", 0)
+
+
+def test_fork_truncate_pin_ttl_list_and_remove(cluster):
+    space = open_space(cluster.client())
+    session = space.create_session("root")
+    version = session.append(1, append_of(1))
+    version = session.append(version, append_of(2))
+    child = session.fork("child")
+    assert child.resolve().parent == "root"
+    child_version = child.append(1, append_of(3))
+    assert len(child.resolve().blocks) == 3
+    assert len(session.resolve().blocks) == 2
+    child.truncate(child_version, tarn.Truncate(block_count=1, token_count=16))
+    assert len(child.resolve().blocks) == 1
+    child.pin(True)
+    assert child.resolve().pinned
+    child.set_ttl(60_000)
+    assert child.resolve().expires_unix_ms > 0
+    assert [m.session_id for m in space.list_sessions()] == ["child", "root"]
+    child.remove()
+    with pytest.raises(tarn.Error) as error:
+        child.resolve()
+    assert error.value.outcome == tarn.Outcome.miss
