@@ -1,0 +1,96 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sdk/cpp/include/tarn/tarn.h"
+
+namespace tarn::python {
+
+namespace nb = nanobind;
+
+void bind_types(nb::module_& module);
+void bind_memory(nb::module_& module);
+void bind_transfer(nb::module_& module);
+void bind_client(nb::module_& module);
+
+// Raises tarn.Error.
+[[noreturn]] void raise(const Error& error);
+
+// The value, or tarn.Error.
+template <typename T>
+T value_or_raise(Expected<T> result) {
+  if (!result) raise(result.error());
+  return std::move(result).value();
+}
+
+// Runs `call` without the GIL; it must not touch Python objects.
+template <typename Call>
+auto without_gil(Call call) {
+  const nb::gil_scoped_release release;
+  return call();
+}
+
+inline nb::bytes to_bytes(const std::string& text) {
+  return nb::bytes(text.data(), text.size());
+}
+inline std::string from_bytes(const nb::bytes& bytes) {
+  return {bytes.c_str(), bytes.size()};
+}
+
+inline nb::list to_list(const std::vector<std::string>& texts) {
+  nb::list list;
+  for (const auto& text : texts)
+    list.append(to_bytes(text));
+  return list;
+}
+std::vector<std::string> from_list(nb::handle list);
+
+// Python's views of memory that a transfer uses, and the slices that the SDK sees. Needs the GIL
+// for everything.
+class HeldMemory {
+ public:
+  HeldMemory() = default;
+  HeldMemory(HeldMemory&& other) noexcept
+      : x_views(std::exchange(other.x_views, {})), x_owners(std::exchange(other.x_owners, {})) {}
+  HeldMemory& operator=(HeldMemory&&) = delete;
+  ~HeldMemory() { release(); }
+
+  // A slice of `object`: a tarn.Buffer, a tarn.Slice or anything with the buffer protocol. Raises
+  // what Python raises for memory that is not contiguous, or not writable where it has to be.
+  Slice hold(nb::handle object, bool is_writable);
+  void release();
+
+ private:
+  std::vector<Py_buffer> x_views;
+  std::vector<nb::object> x_owners;
+};
+
+// A Slice that keeps its Buffer alive.
+struct OwnedSlice {
+  Slice slice;
+  nb::object owner;
+};
+
+struct PyPutItem {
+  std::string hash, parent;
+  nb::object slices;
+  uint32_t shard = 0;
+};
+
+struct PyGetItem {
+  std::string hash;
+  nb::object slices;
+  uint32_t shard = 0;
+};
+
+// Starts a put or a get; `items` is a sequence of PyPutItem or PyGetItem.
+nb::object start_put(Space& space, nb::handle items, const CallOptions& options);
+nb::object start_get(Space& space, nb::handle items, const CallOptions& options);
+
+}  // namespace tarn::python

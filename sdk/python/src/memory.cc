@@ -1,0 +1,81 @@
+#include "sdk/python/src/bind.h"
+
+namespace tarn::python {
+namespace {
+
+using namespace nb::literals;
+
+int get_buffer(PyObject* object, Py_buffer* view, int flags) {
+  Buffer& buffer = *nb::inst_ptr<Buffer>(object);
+  return PyBuffer_FillInfo(view, object, buffer.data(), static_cast<Py_ssize_t>(buffer.size()), 0,
+                           flags);
+}
+
+PyType_Slot kBufferSlots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
+
+OwnedSlice slice_of(nb::handle self, size_t offset, size_t size) {
+  const Slice slice = nb::cast<Buffer&>(self).slice(offset, size);
+  if (slice.size != size) throw nb::value_error("slice: offset + size is past the buffer's end");
+  return {slice, nb::borrow(self)};
+}
+
+}  // namespace
+
+Slice HeldMemory::hold(nb::handle object, bool is_writable) {
+  if (nb::isinstance<OwnedSlice>(object)) {
+    const auto& owned = nb::cast<OwnedSlice&>(object);
+    x_owners.push_back(owned.owner);
+    return owned.slice;
+  }
+  if (nb::isinstance<Buffer>(object)) {
+    x_owners.push_back(nb::borrow(object));
+    const Buffer& buffer = nb::cast<Buffer&>(object);
+    return buffer.slice(0, buffer.size());
+  }
+  Py_buffer view;
+  const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (is_writable ? PyBUF_WRITABLE : 0);
+  if (PyObject_GetBuffer(object.ptr(), &view, flags) != 0) throw nb::python_error();
+  x_views.push_back(view);
+  return Slice::of(view.buf, static_cast<size_t>(view.len));
+}
+
+void HeldMemory::release() {
+  for (Py_buffer& view : x_views)
+    PyBuffer_Release(&view);
+  x_views.clear();
+  x_owners.clear();
+}
+
+void bind_memory(nb::module_& module) {
+  nb::class_<OwnedSlice>(module, "Slice").def_prop_ro("size", [](const OwnedSlice& self) {
+    return self.slice.size;
+  });
+  nb::class_<Buffer>(module, "Buffer", nb::type_slots(kBufferSlots))
+      .def("slice", &slice_of, "offset"_a, "size"_a)
+      .def("__len__", &Buffer::size)
+      .def_prop_ro("size", &Buffer::size);
+  nb::class_<PyPutItem>(module, "PutItem")
+      .def(
+          "__init__",
+          [](PyPutItem* self, const nb::bytes& hash, const nb::bytes& parent, nb::object slices,
+             uint32_t shard) {
+            new (self) PyPutItem{from_bytes(hash), from_bytes(parent), std::move(slices), shard};
+          },
+          nb::kw_only(), "hash"_a, "parent"_a = nb::bytes("", 0), "slices"_a, "shard"_a = 0)
+      .def_prop_ro("hash", [](const PyPutItem& self) { return to_bytes(self.hash); })
+      .def_prop_ro("parent", [](const PyPutItem& self) { return to_bytes(self.parent); })
+      .def_ro("slices", &PyPutItem::slices)
+      .def_ro("shard", &PyPutItem::shard);
+  nb::class_<PyGetItem>(module, "GetItem")
+      .def(
+          "__init__",
+          [](PyGetItem* self, const nb::bytes& hash, nb::object slices, uint32_t shard) {
+            new (self) PyGetItem{from_bytes(hash), std::move(slices), shard};
+          },
+          nb::kw_only(), "hash"_a, "slices"_a, "shard"_a = 0)
+      .def_prop_ro("hash", [](const PyGetItem& self) { return to_bytes(self.hash); })
+      .def_ro("slices", &PyGetItem::slices)
+      .def_ro("shard", &PyGetItem::shard);
+}
+
+}  // namespace tarn::python

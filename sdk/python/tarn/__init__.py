@@ -1,0 +1,65 @@
+"""Tarn: put the KV cache of a conversation away, get it back on any GPU.
+
+Mirrors the C++ header `tarn/tarn.h` name for name. Sizes are bytes, times are milliseconds
+unless a name says otherwise.
+"""
+
+from tarn._core import (
+    Append,
+    BlockOutcome,
+    Buffer,
+    CallOptions,
+    Client,
+    ClientOptions,
+    ConnectionInfo,
+    GetItem,
+    Hasher,
+    Manifest,
+    MatchResult,
+    MatchRun,
+    Outcome,
+    PutItem,
+    RouteChoice,
+    RouteQuery,
+    Session,
+    Slice,
+    Space,
+    SpaceSpec,
+    Transfer,
+    Transport,
+    Truncate,
+    Worker,
+    WorkerSpec,
+    version,
+)
+from tarn._errors import Error
+
+__all__ = [
+    "Append",
+    "BlockOutcome",
+    "Buffer",
+    "CallOptions",
+    "Client",
+    "ClientOptions",
+    "ConnectionInfo",
+    "Error",
+    "GetItem",
+    "Hasher",
+    "Manifest",
+    "MatchResult",
+    "MatchRun",
+    "Outcome",
+    "PutItem",
+    "RouteChoice",
+    "RouteQuery",
+    "Session",
+    "Slice",
+    "Space",
+    "SpaceSpec",
+    "Transfer",
+    "Transport",
+    "Truncate",
+    "Worker",
+    "WorkerSpec",
+    "version",
+]
