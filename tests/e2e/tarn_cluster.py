@@ -1,4 +1,4 @@
-"""A cluster of real processes for the end-to-end tests: started here, broken on purpose, ended by pid."""
+"""A cluster of real processes for the end-to-end tests: broken on purpose, ended by pid."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ DEAD_AFTER_S = 0.6  # the routers' patience with a silent server
 class Cluster:
     """etcd (or a folder), one router and some storage servers, each in a failure domain of its own.
 
-    One-thread. Life: `with Cluster(folder, servers=3) as cluster`. Everything it writes lies in `folder`.
+    One-thread. Life: `with Cluster(folder) as cluster`. Everything it writes lies in `folder`.
     """
 
     def __init__(self, folder, servers=3, authority="etcd", dram="512MiB", server_faults=""):

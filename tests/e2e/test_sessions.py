@@ -27,7 +27,8 @@ def test_two_appends_race_and_one_wins(cluster):
 
     def run(number):
         try:
-            results.append(open_space(cluster.client()).open_session("race").append(1, append_of(number)))
+            mine = open_space(cluster.client()).open_session("race")
+            results.append(mine.append(1, append_of(number)))
         except tarn.Error as error:
             results.append(error.outcome)
 
