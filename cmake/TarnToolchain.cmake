@@ -41,12 +41,14 @@ endif()
 # The environment of every test of a sanitizer build; the suppressions are for libraries that are not ours.
 set(suppressions ${CMAKE_SOURCE_DIR}/tests/sanitizers)
 set(TARN_SANITIZER_ENVIRONMENT "")
+set(TARN_SANITIZER_SOURCES "")
 if(TARN_SANITIZE MATCHES "address")
   set(TARN_SANITIZER_ENVIRONMENT
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
     "LSAN_OPTIONS=suppressions=${suppressions}/leak.supp:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1")
 elseif(TARN_SANITIZE MATCHES "thread")
+  set(TARN_SANITIZER_SOURCES ${suppressions}/tsan_grpc.cc)
   set(TARN_SANITIZER_ENVIRONMENT
     "TSAN_OPTIONS=suppressions=${suppressions}/thread.supp:halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1"
     # UCX's hooks in mmap and madvise run in ending threads, where ThreadSanitizer has gone already.
