@@ -87,7 +87,7 @@ GRPC_CODE = r"(\w+/)*rpc/|router/member/|common/fabric/grpc_|sdk/cpp/src/rpc_"
 # (pattern in code without comments and literals, what to do instead, paths where it is allowed)
 BANNED = [
     (r"\b(?:s?rand|random_shuffle)\s*\(", "seed a std::mt19937_64", None),
-    (r"\b(?:strcpy|strcat|sprintf|vsprintf|gets|strtok)\s*\(", "use std::string or snprintf", None),
+    (r"\b(?:strcpy|strcat|sprintf|vsprintf|strtok)\s*\(", "use std::string or snprintf", None),
     (r"(?<![.>\w])(?:std::)?(?:system|popen)\s*\(", "no shell", None),
     (r"\.\s*detach\s*\(\s*\)", "a thread is joined by its owner", None),
     (
