@@ -286,6 +286,7 @@ void Server::Parts::fill_beat(v1::HeartbeatRequest& beat) const {
     load->set_dram_bytes(load->dram_bytes() + stats.dram.capacity_bytes);
     load->set_dram_used_bytes(load->dram_used_bytes() + stats.dram.memory_bytes);
     load->set_blocks(load->blocks() + stats.dram.blocks);
+    load->set_stored_payload_bytes(load->stored_payload_bytes() + stats.dram.payload_bytes);
   }
   for (const uint32_t slot : sessions->caught_up_slots())
     beat.add_caught_up_slots(slot);
