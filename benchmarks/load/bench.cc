@@ -126,6 +126,7 @@ Expected<Report> run_transfers(Stage& stage, const Options& options) {
   tarn_options.workload.op = options.op == "put" ? Op::put : Op::get;
   tarn_options.working_set_bytes = options.working_set_mib << 20;
   tarn_options.servers = cluster->servers;
+  if (!options.is_attached()) tarn_options.fill_bytes = (options.dram_mib << 20) * 11 / 10;
   auto tarn = TarnTarget::open(tarn_options);
   if (!tarn) return tarn.error();
   Options same = options;

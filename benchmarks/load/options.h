@@ -20,7 +20,7 @@ struct Options {
   uint32_t calls = 2000;
   uint32_t rounds = 50;
   uint64_t working_set_mib = 256;
-  uint64_t dram_mib = 2048;
+  uint64_t dram_mib = 1024;
   bool keeps_logs = false;
   std::string worker;  // the hidden role of a process that a failover run starts and kills
 

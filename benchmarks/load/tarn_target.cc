@@ -15,6 +15,7 @@ constexpr uint64_t kBatchBytes = uint64_t{16} << 20;
 constexpr uint64_t kBatchBlocksMax = 64;
 constexpr uint64_t kSampleBlocks = 64;
 constexpr int kPutTries = 50;
+constexpr int64_t kFillSliceMs = 250;
 
 std::string why(const BlockOutcome& outcome) {
   std::string text(outcome_name(outcome.outcome));
@@ -37,6 +38,7 @@ Expected<std::unique_ptr<TarnTarget>> TarnTarget::open(const TarnTargetOptions& 
   if (options.workload.op == Op::put) {
     for (uint64_t place = 0; place < target->places(); ++place)
       fill(target->memory(place), place);
+    if (auto filled = target->fill_servers(); !filled) return filled.error();
     return target;
   }
   if (auto put = target->put_working_set(); !put) return put.error();
@@ -66,6 +68,15 @@ Slice TarnTarget::slice(uint64_t place) const {
 
 BlockHash TarnTarget::name_of(uint64_t number) const {
   return hash_of(x_run, number);
+}
+
+Expected<Done> TarnTarget::fill_servers() {
+  for (uint64_t put_bytes = 0; put_bytes < x_options.fill_bytes;) {
+    const auto slice = run(kFillSliceMs);
+    if (!slice) return slice.error();
+    put_bytes += slice.value().bytes;
+  }
+  return Done{};
 }
 
 Expected<Done> TarnTarget::put_working_set() {

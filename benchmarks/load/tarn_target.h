@@ -16,6 +16,7 @@ struct TarnTargetOptions {
   Workload workload;
   uint64_t working_set_bytes = uint64_t{256} << 20;
   uint32_t copies = 1;
+  uint64_t fill_bytes = 0;     // put before anything is timed, so that memory is full and evicts
   std::vector<pid_t> servers;  // whose CPU time counts too
 };
 
@@ -24,7 +25,8 @@ struct TarnTargetOptions {
 // in chains; puts are of new chains of one block. One-thread.
 class TarnTarget : public Target {
  public:
-  // Connects, and for gets puts the working set and reads a part of it back, byte for byte.
+  // Connects; for gets puts the working set and reads a part of it back, byte for byte; for puts
+  // fills the servers.
   static Expected<std::unique_ptr<TarnTarget>> open(const TarnTargetOptions& options);
 
   std::string name() const override { return "tarn"; }
@@ -45,6 +47,7 @@ class TarnTarget : public Target {
 
   TarnTarget(TarnTargetOptions options, Client client, Space space, Buffer buffer);
 
+  Expected<Done> fill_servers();
   Expected<Done> put_working_set();
   Expected<Done> put_batch(uint64_t first, uint64_t count);
   Expected<Done> check_sample();
