@@ -1,0 +1,251 @@
+// Parts of the SDK that need no cluster.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "common/auth/certificates.h"
+#include "common/auth/token.h"
+#include "common/base/fault_point.h"
+#include "sdk/cpp/src/background.h"
+#include "sdk/cpp/src/buffer.h"
+#include "sdk/cpp/src/chain_cache.h"
+#include "sdk/cpp/src/credentials_dir.h"
+#include "sdk/cpp/src/outcome.h"
+#include "sdk/cpp/src/transfer.h"
+#include "tests/unit/sdk/kv_fixture.h"
+
+namespace tarn::sdk {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+block::BlockHash hash(const std::string& name) {
+  return block::BlockHash::from(name).value();
+}
+
+block::SpaceSpec spec(uint32_t extent_blocks) {
+  block::SpaceSpec spec;
+  spec.extent_blocks = extent_blocks;
+  return spec;
+}
+
+TEST(Outcome, EveryCodeHasOne) {
+  EXPECT_EQ(outcome_name(Outcome::miss), "miss");
+  EXPECT_EQ(outcome_name(Outcome::deadline_exceeded), "deadline_exceeded");
+  EXPECT_EQ(outcome_of(Code::extent_full), Outcome::unavailable);
+  EXPECT_EQ(outcome_of(Code::stale_epoch), Outcome::unavailable);
+  EXPECT_EQ(outcome_of(Code::not_found), Outcome::miss);
+}
+
+TEST(ChainCacheTest, ABatchIsPlacedByTheWritersRule) {
+  ChainCache cache(spec(2));
+  const std::vector<ChainLink> batch{
+      {hash("a"), {}}, {hash("b"), hash("a")}, {hash("c"), hash("b")}, {hash("x"), hash("a")}};
+  EXPECT_TRUE(cache.unknown_for(batch).empty());
+  const auto places = cache.plan(batch);
+  EXPECT_EQ(places[1], (ring::BlockPlace{hash("a"), 1}));
+  EXPECT_EQ(places[2], (ring::BlockPlace{hash("c"), 0})) << "the extent is full";
+  EXPECT_EQ(places[3], (ring::BlockPlace{hash("x"), 0})) << "a fork";
+  EXPECT_EQ(cache.plan(batch), places);
+  EXPECT_EQ(cache.find(hash("b"))->place, places[1]);
+  EXPECT_FALSE(cache.find(hash("a"))->is_last);
+}
+
+TEST(ChainCacheTest, WhatMustBeLocatedIsNamed) {
+  ChainCache cache(spec(4));
+  const std::vector<ChainLink> batch{{hash("b"), hash("a")}, {hash("c"), hash("b")}};
+  EXPECT_THAT(cache.unknown_for(batch), ElementsAre(hash("a"), hash("b")));
+  cache.learn(hash("a"), {{hash("r"), 2}, true});
+  EXPECT_TRUE(cache.unknown_for(batch).empty());
+  const auto places = cache.plan(batch);
+  EXPECT_EQ(places[0], (ring::BlockPlace{hash("r"), 3}));
+  EXPECT_EQ(places[1], (ring::BlockPlace{hash("c"), 0}));
+  cache.correct(hash("b"), {hash("b"), 0}, true);
+  EXPECT_EQ(cache.find(hash("b"))->place.anchor, hash("b"));
+}
+
+TEST(ChainCacheTest, RunsAreLearnt) {
+  ChainCache cache(spec(4));
+  const std::vector<block::BlockHash> hashes{hash("a"), hash("b")};
+  cache.learn({hash("r"), 1, hashes, true});
+  EXPECT_EQ(cache.find(hash("b"))->place, (ring::BlockPlace{hash("r"), 2}));
+  EXPECT_TRUE(cache.find(hash("b"))->is_last);
+  EXPECT_FALSE(cache.find(hash("a"))->is_last);
+}
+
+TEST(ChainCacheTest, ForgetsTheOlderHalf) {
+  ChainCache cache(spec(1));
+  for (size_t i = 0; i < kChainCacheBlocksMax + 10; ++i)
+    cache.learn(hash("h" + std::to_string(i)), {{hash("h" + std::to_string(i)), 0}, true});
+  EXPECT_LE(cache.size(), kChainCacheBlocksMax);
+  EXPECT_FALSE(cache.find(hash("h0")));
+  EXPECT_TRUE(cache.find(hash("h" + std::to_string(kChainCacheBlocksMax))));
+}
+
+TEST(BackgroundTest, RunsJobsUntilItIsStopped) {
+  Background background;
+  std::atomic<int> ran{0};
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(background.submit([&ran] { ++ran; }).is_ok());
+  while (ran < 20)
+    std::this_thread::yield();
+  background.stop();
+  EXPECT_EQ(background.submit([] {}).code(), Code::cancelled);
+}
+
+TEST(BackgroundTest, TakesNoMoreThanItsLimit) {
+  Background background;
+  std::atomic<bool> may_end{false};
+  size_t taken = 0;
+  while (background.submit([&may_end] { may_end.wait(false); }).is_ok())
+    ++taken;
+  EXPECT_GE(taken, kBackgroundJobsMax);
+  EXPECT_LE(taken, kBackgroundJobsMax + kBackgroundThreads);
+  may_end = true;
+  may_end.notify_all();
+}
+
+TEST(TransferStateTest, EndsOnce) {
+  const auto state = TransferState::open(2, system_clock().now());
+  EXPECT_FALSE(state->has_ended());
+  EXPECT_FALSE(state->wait(system_clock().now()));
+  state->outcome(1).outcome = Outcome::ok;
+  state->end();
+  EXPECT_TRUE(state->wait(kNever));
+  EXPECT_EQ(state->outcomes()[1].outcome, Outcome::ok);
+}
+
+TEST(TransferStateTest, HasEndedWhereNoFileDescriptorIsLeft) {
+  fault::arm("sdk.transfer_fd", {});
+  const auto state = TransferState::open(2, kNever);
+  fault::disarm_all();
+  EXPECT_TRUE(state->has_ended());
+  EXPECT_EQ(state->fd(), -1);
+  EXPECT_EQ(state->outcomes()[1].outcome, Outcome::overloaded);
+}
+
+TEST(MemoryTest, ThereMayBeNoMore) {
+  fault::arm("sdk.allocate", {});
+  EXPECT_EQ(Memory::allocate(4096).error().code(), Code::overloaded);
+  fault::disarm_all();
+  EXPECT_EQ(Memory::allocate(0).error().code(), Code::invalid_argument);
+}
+
+TEST(MemoryTest, ForeignAndWrongSlicesAreRefused) {
+  BufferRegistry ours;
+  BufferRegistry theirs;
+  const auto memory = Memory::allocate(8192).value();
+  ours.add(memory);
+  EXPECT_TRUE(ours.check({memory->data() + 100, 8092, memory->id()}));
+  EXPECT_FALSE(ours.check({memory->data() + 100, 8093, memory->id()}));
+  EXPECT_FALSE(ours.check({memory->data(), 0, memory->id()}));
+  EXPECT_FALSE(theirs.check({memory->data(), 8192, memory->id()}));
+  ours.remove(memory->id());
+  EXPECT_FALSE(ours.check({memory->data(), 8192, memory->id()}));
+}
+
+TEST(HasherTest, NamesBlocksAsTheEnginesDo) {
+  std::vector<uint32_t> tokens(35, 7);
+  const Hasher hasher = Hasher::open("sha256_cbor", "0", 16).value();
+  EXPECT_THAT(hasher.hash(tokens), SizeIs(2));
+  EXPECT_EQ(hasher.hash(tokens)[0].size(), 32u);
+  const std::vector<std::string> extra{"lora", "salt"};
+  const auto salted = hasher.hash(tokens, extra);
+  EXPECT_NE(salted, hasher.hash(tokens));
+  const std::vector<std::string> none{"", ""};
+  EXPECT_EQ(hasher.hash(tokens, none), hasher.hash(tokens));
+  EXPECT_THAT(Hasher::open("sha256_u32le", "", 16)->hash(tokens, extra), SizeIs(0));
+  EXPECT_EQ(Hasher::open("md5", "", 16).error().outcome, Outcome::invalid_argument);
+  EXPECT_THAT(version(), HasSubstr("UCX"));
+}
+
+class CredentialsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    x_folder = std::filesystem::path(testing::TempDir()) /
+               ("credentials-" + std::to_string(getpid()) + "-" +
+                testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(x_folder);
+    options.credentials = x_folder;
+  }
+  void TearDown() override { std::filesystem::remove_all(x_folder); }
+  void write(const char* name, const std::string& text) { std::ofstream(x_folder / name) << text; }
+  static std::string token(const char* tenant, auth::Role role = auth::Role::tenant) {
+    const auto keys = auth::make_token_keys().value();
+    const auto signer = auth::TokenSigner::open(keys.private_pem).value();
+    return signer.sign(auth::make_identity(role, tenant).value(), INT64_MAX).value();
+  }
+  std::string refusal() { return find_credentials(options).error().message(); }
+
+  std::filesystem::path x_folder;
+  ClientOptions options;
+};
+
+TEST_F(CredentialsTest, AreReadFromAFolder) {
+  write("ca.pem", "CA");
+  write("token", token("acme") + "\n");
+  write("endpoint", "a:1, b:2\nc:3\n");
+  const auto found = find_credentials(options);
+  ASSERT_TRUE(found) << found.error().to_string();
+  EXPECT_THAT(found->endpoints, ElementsAre("a:1", "b:2", "c:3"));
+  EXPECT_EQ(found->ca_pem, "CA");
+  EXPECT_EQ(found->identity.tenant, "acme");
+  EXPECT_EQ(found->tenant, block::tenant_id("acme"));
+  EXPECT_FALSE(found->is_plain);
+  options.endpoint = "plain://127.0.0.1:9";
+  options.token = token("other/w1", auth::Role::worker);
+  EXPECT_TRUE(find_credentials(options)->is_plain);
+  EXPECT_EQ(find_credentials(options)->identity.tenant, "other");
+}
+
+TEST_F(CredentialsTest, MayBeACertificate) {
+  const auto ca = auth::make_ca(10).value();
+  auth::CertificateRequest request;
+  request.identity = auth::make_identity(auth::Role::tenant, "acme").value();
+  request.days = 5;
+  const auto pair = auth::issue_certificate(ca, request).value();
+  write("ca.pem", ca.certificate_pem);
+  write("client.pem", pair.certificate_pem);
+  write("client.key", pair.key_pem);
+  write("endpoint", "a:1");
+  const auto found = find_credentials(options);
+  ASSERT_TRUE(found) << found.error().to_string();
+  EXPECT_EQ(found->identity.tenant, "acme");
+  EXPECT_EQ(found->key_pem, pair.key_pem);
+}
+
+TEST_F(CredentialsTest, WhatIsMissingIsNamed) {
+  EXPECT_THAT(refusal(), HasSubstr("endpoint"));
+  write("endpoint", "nonsense");
+  EXPECT_THAT(refusal(), HasSubstr("HOST:PORT"));
+  write("endpoint", "a:1");
+  EXPECT_THAT(refusal(), HasSubstr("ca.pem"));
+  write("ca.pem", "CA");
+  EXPECT_THAT(refusal(), HasSubstr("token"));
+  write("token", "rubbish");
+  EXPECT_EQ(find_credentials(options).error().code(), Code::unauthenticated);
+  write("token", token("s1", auth::Role::server));
+  EXPECT_THAT(refusal(), HasSubstr("has no data"));
+}
+
+TEST_F(CredentialsTest, TheEnvironmentStandsInForOptions) {
+  write("ca.pem", "CA");
+  write("token", token("acme"));
+  write("endpoint", "a:1");
+  options.credentials.clear();
+  setenv("TARN_CREDENTIALS", x_folder.c_str(), 1);
+  setenv("TARN_ENDPOINT", "z:9", 1);
+  const auto found = find_credentials(options);
+  unsetenv("TARN_CREDENTIALS");
+  unsetenv("TARN_ENDPOINT");
+  ASSERT_TRUE(found) << found.error().to_string();
+  EXPECT_THAT(found->endpoints, ElementsAre("z:9"));
+}
+
+}  // namespace
+}  // namespace tarn::sdk
