@@ -1,8 +1,7 @@
-// g++ -std=c++20 -I sdk/cpp/include sdk/cpp/examples/put_get.cc -L build/release/lib -ltarn -o
-// put_get
+// g++ -std=c++20 -Isdk/cpp/include sdk/cpp/examples/put_get.cc -Lbuild/release/lib -ltarn
 //
 // Puts the KV cache of a prompt's blocks and gets it back. `tarn dev` must be running; then
-//   LD_LIBRARY_PATH=build/release/lib ./put_get
+//   LD_LIBRARY_PATH=build/release/lib ./a.out
 
 #include <cstdio>
 #include <cstring>

@@ -1,9 +1,8 @@
-// g++ -std=c++20 -I sdk/cpp/include sdk/cpp/examples/resume_session.cc -L build/release/lib -ltarn
-// -o resume_session
+// g++ -std=c++20 -Isdk/cpp/include sdk/cpp/examples/resume_session.cc -Lbuild/release/lib -ltarn
 //
 // One worker ends its turn of a conversation and forgets it; another goes on with nothing but the
 // session's id. Two runs show it, with `tarn dev` running:
-//   ./resume_session put my-talk; ./resume_session resume my-talk
+//   ./a.out put my-talk; ./a.out resume my-talk
 
 #include <cstdio>
 #include <string>

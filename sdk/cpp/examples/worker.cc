@@ -1,9 +1,8 @@
-// g++ -std=c++20 -I sdk/cpp/include sdk/cpp/examples/worker.cc -L build/release/lib -ltarn -o
-// worker
+// g++ -std=c++20 -Isdk/cpp/include sdk/cpp/examples/worker.cc -Lbuild/release/lib -ltarn
 //
-// A GPU worker that registers, says how busy it is, and leaves when an operator asks it to
-// (`tarn drain worker NAME`). `tarn dev` must be running:
-//   ./worker gpu-1 10.0.0.7:8000
+// A GPU worker that registers, says how busy it is, and leaves when an operator asks it to.
+// `tarn dev` must be running:
+//   ./a.out gpu-1 10.0.0.7:8000
 
 #include <chrono>
 #include <cstdio>
