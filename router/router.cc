@@ -10,6 +10,7 @@
 #include "common/metrics/endpoint.h"
 #include "common/metrics/registry.h"
 #include "router/rpc/front.h"
+#include "router/rpc/lookups.h"
 #include "router/rpc/services.h"
 
 namespace tarn::router {
@@ -78,7 +79,8 @@ struct Router::Parts {
                 options.name,
                 std::move(credentials.tls),
                 options.state_dir,
-                {}} {}
+                {}},
+        lookups(context, metrics) {}
 
   metrics::Registry metrics;
   std::unique_ptr<metrics::Endpoint> metrics_endpoint;
@@ -91,14 +93,16 @@ struct Router::Parts {
   cluster::Controller controller;
   StreamSeats streams;
   RouterContext context;
+  Lookups lookups;
   std::unique_ptr<Front> front;
 };
 
 namespace {
 
 // Where every service of the router is plugged in.
-std::vector<std::shared_ptr<grpc::Service>> make_services(RouterContext& context) {
-  std::vector<std::shared_ptr<grpc::Service>> services;
+std::vector<std::shared_ptr<grpc::Service>> make_services(RouterContext& context,
+                                                          Lookups& lookups) {
+  std::vector<std::shared_ptr<grpc::Service>> services = lookups.services();
   services.push_back(make_cluster_service(context));
   services.push_back(make_ticket_service(context));
   services.push_back(make_space_service(context));
@@ -119,8 +123,8 @@ Result<std::unique_ptr<Router>> Router::open(const RouterOptions& options) {
     TARN_ASSIGN_OR_RETURN(parts->metrics_endpoint,
                           metrics::Endpoint::open(options.metrics_listen, parts->metrics));
   }
-  TARN_ASSIGN_OR_RETURN(
-      parts->front, Front::open(options.listen, parts->context.tls, make_services(parts->context)));
+  TARN_ASSIGN_OR_RETURN(parts->front, Front::open(options.listen, parts->context.tls,
+                                                  make_services(parts->context, parts->lookups)));
   parts->controller.start();
   log::info("router {} of cluster {} on port {}, config in {}", options.name, options.cluster,
             parts->front->port(), parts->authority->describe());
