@@ -27,6 +27,8 @@ Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size) {
                                                       : mmap(nullptr, size, PROT_READ | PROT_WRITE,
                                                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return overloaded("the machine has no memory for this buffer");
+  // First touch of 4 KiB pages is 2.5 times dearer. Where the kernel declines, nothing is lost.
+  madvise(data, size, MADV_HUGEPAGE);
   return std::shared_ptr<const Memory>(new Memory(static_cast<std::byte*>(data), size, true));
 }
 
