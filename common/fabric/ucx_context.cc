@@ -96,7 +96,7 @@ UcxContext::UcxContext(Options options, ucp_context* handle)
 }
 
 UcxContext::~UcxContext() {
-  for (ucp_mem* const memory : x_registered) {
+  for (const auto& [address, memory] : x_registered) {
     if (ucp_mem_unmap(x_handle, memory) != UCS_OK) log::warn("UCX keeps memory registered");
   }
   ucp_cleanup(x_handle);
@@ -119,9 +119,18 @@ Status UcxContext::register_memory(MutableBytes memory) {
   if (status != UCS_OK) {
     return unavailable(std::string("UCX registers no memory: ") + ucs_status_string(status));
   }
+  forget_memory(memory);
   const std::lock_guard lock(x_mutex);
-  x_registered.push_back(handle);
+  x_registered.emplace(memory.data(), handle);
   return Status::ok();
+}
+
+void UcxContext::forget_memory(MutableBytes memory) {
+  const std::lock_guard lock(x_mutex);
+  const auto found = x_registered.find(memory.data());
+  if (found == x_registered.end()) return;
+  if (ucp_mem_unmap(x_handle, found->second) != UCS_OK) log::warn("UCX keeps memory registered");
+  x_registered.erase(found);
 }
 
 }  // namespace tarn::fabric

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "common/fabric/fabric.h"
 #include "common/fabric/ucx_address.h"
@@ -38,6 +38,10 @@ class UcxContext {
   // Returns: ok, unavailable (the device refuses).
   Status register_memory(MutableBytes memory);
 
+  // The memory is about to be unmapped; nothing of it is in flight. No effect on what was not
+  // registered, as a whole, before.
+  void forget_memory(MutableBytes memory);
+
  private:
   UcxContext(Options options, ucp_context* handle);
 
@@ -45,7 +49,7 @@ class UcxContext {
   const UcxIdentity x_identity;
   ucp_context* const x_handle;
   std::mutex x_mutex;
-  std::vector<ucp_mem*> x_registered;
+  std::map<const std::byte*, ucp_mem*> x_registered;  // by address
 };
 
 }  // namespace tarn::fabric
