@@ -13,7 +13,7 @@
 namespace {
 
 constexpr tarn::Millis kDrainStep{20};
-constexpr int kDrainSteps = 100;
+constexpr int kDrainSteps = 150;
 
 // Waits for SIGTERM or SIGINT, which all threads have blocked; true for the first.
 bool wait_for_signal(const sigset_t& signals, tarn::Millis at_most) {
@@ -31,7 +31,7 @@ void drain(tarn::server::Server& server, const sigset_t& signals) {
   if (server.epoch() == 0) return;
   tarn::log::info("draining");
   server.drain();
-  for (int step = 0; step < kDrainSteps && !server.is_draining(); ++step) {
+  for (int step = 0; step < kDrainSteps && !server.is_drained(); ++step) {
     if (wait_for_signal(signals, kDrainStep)) return;
   }
 }

@@ -32,7 +32,9 @@ namespace {
 constexpr Nanos kSlabsWithin = std::chrono::seconds(30);
 constexpr Millis kSessionCallTimeout{2000};
 constexpr int64_t kOwnTokenLifeMs = 365ll * 24 * 3'600'000;
-constexpr uint64_t kPlentyBytes = 512 * kMiB;
+// Slabs that lie ready take at most this part of the memory.
+constexpr uint64_t kReadyShare = 16;
+constexpr uint64_t kReadyMax = 8;
 // Room in the numbering of changes for each millisecond of a server's life.
 constexpr uint64_t kChangesPerMs = 1 << 16;
 
@@ -67,7 +69,8 @@ Result<Credentials> read_credentials(const ServerOptions& options) {
 }
 
 uint32_t ready_slabs(uint64_t dram_bytes) {
-  return dram_bytes >= kPlentyBytes ? 2 : 1;
+  const uint64_t fit = dram_bytes / kReadyShare / memory::kClassSlabBytes;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(fit, 1, kReadyMax));
 }
 
 Result<std::unique_ptr<memory::SlabPool>> open_pool(uint64_t dram_bytes) {
@@ -77,6 +80,17 @@ Result<std::unique_ptr<memory::SlabPool>> open_pool(uint64_t dram_bytes) {
                                                             {memory::kClassSlabBytes, ready}}}));
   TARN_RETURN_IF_ERROR(pool->wait_until_full(kSlabsWithin));
   return pool;
+}
+
+// True while this server is primary of a session slot that another one could take.
+bool is_needed(const lane::ClusterView& view) {
+  const auto& members = view.config.members;
+  const bool has_others = std::any_of(members.begin(), members.end(), [](const auto& member) {
+    return member.state == ring::MemberState::up;
+  });
+  const auto& slots = view.config.slots;
+  return has_others && std::any_of(slots.begin(), slots.end(),
+                                   [&](const auto& slot) { return slot.primary == view.self; });
 }
 
 std::string host_part(const std::string& endpoint) {
@@ -111,7 +125,7 @@ struct Server::Parts {
 
   std::atomic<uint64_t> epoch{0};
   std::atomic<bool> wants_drain{false};
-  std::atomic<bool> is_draining{false};
+  std::atomic<bool> is_drained{false};
   std::atomic<bool> closed{false};
 
   Status open_storage();
@@ -205,6 +219,11 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
       if (context != nullptr) (void)context->register_memory(slab.memory());
     }
   };
+  made.memory.on_slab_gone = [this](const memory::Slab& slab) {
+    for (const auto& context : {ucx, ucx_shm}) {
+      if (context != nullptr) context->forget_memory(slab.memory());
+    }
+  };
   made.events = events.get();
   made.registry = &registry;
   made.wire_up = connector->wire_up_for([this, number] { return lanes[number].get(); });
@@ -287,6 +306,9 @@ void Server::Parts::fill_beat(v1::HeartbeatRequest& beat) const {
     load->set_dram_used_bytes(load->dram_used_bytes() + stats.dram.memory_bytes);
     load->set_blocks(load->blocks() + stats.dram.blocks);
     load->set_stored_payload_bytes(load->stored_payload_bytes() + stats.dram.payload_bytes);
+    load->set_get_bytes_per_s(load->get_bytes_per_s() + stats.get_bytes_per_s);
+    load->set_put_bytes_per_s(load->put_bytes_per_s() + stats.put_bytes_per_s);
+    load->set_get_p50_us(std::max(load->get_p50_us(), stats.get_p50_us));
   }
   for (const uint32_t slot : sessions->caught_up_slots())
     beat.add_caught_up_slots(slot);
@@ -306,7 +328,8 @@ void Server::Parts::take_config(ring::ClusterConfig config) {
   session_peers->set_config(shared->config);
   sessions->set_config({shared, &shared->config}, shared->self);
   const ring::Member* self = ring::find_member(shared->config, shared->self);
-  is_draining.store(self != nullptr && self->state == ring::MemberState::draining);
+  is_drained.store(self != nullptr && self->state == ring::MemberState::draining &&
+                   !is_needed(*shared));
   epoch.store(shared->epoch().value);
   log::info("epoch {}, {} servers", shared->epoch().value, shared->config.members.size());
 }
@@ -372,8 +395,8 @@ void Server::drain() {
   x_parts->drain();
 }
 
-bool Server::is_draining() const {
-  return x_parts->is_draining.load();
+bool Server::is_drained() const {
+  return x_parts->is_drained.load();
 }
 
 void Server::close() {

@@ -29,8 +29,8 @@ class Server {
 
   // Asks the routers to give its part to others. Nothing is refused meanwhile.
   void drain();
-  // True once the config shows it draining.
-  bool is_draining() const;
+  // True once the config shows it draining and its session slots have other primaries.
+  bool is_drained() const;
 
   // Ends everything in progress and joins all threads. Idempotent.
   void close();

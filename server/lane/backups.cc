@@ -45,6 +45,19 @@ bool Backups::is_up(ServerId id) const {
   return member != nullptr && member->state == ring::MemberState::up;
 }
 
+bool Backups::is_still_due(const FeedTry& attempt) const {
+  if (attempt.op.head.epoch == x_desk.epoch()) return true;
+  const auto count = static_cast<uint32_t>(attempt.feed->targets.size()) + 1;
+  const auto owners = x_desk.view->ring.owners(attempt.feed->position, count);
+  return !owners.empty() && owners.front() == x_desk.view->self && owners.contains(attempt.server);
+}
+
+void Backups::on_view() {
+  for (auto& [id, server] : x_servers) {
+    if (server.is_wired && !is_up(id)) server.is_refused = true;
+  }
+}
+
 void Backups::feed(Feed& feed) {
   feed.kept = 0;
   feed.worst = Code::ok;
@@ -78,6 +91,11 @@ void Backups::start(FeedTry& attempt) {
     end(attempt, Code::unavailable, "a backup is lost");
     return;
   }
+  if (!is_still_due(attempt)) {
+    end(attempt, Code::stale_epoch, "the block has other owners now");
+    return;
+  }
+  attempt.op.head.epoch = x_desk.epoch();
   Server& server = x_servers[attempt.server];
   if (!server.is_wired) {
     server.waiting.push_back(&attempt);

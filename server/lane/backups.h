@@ -79,6 +79,9 @@ class Backups {
 
   void feed(Feed& feed);
 
+  // The desk has a new view: what is on its way to servers that are no longer up ends soon.
+  void on_view();
+
   // Asks a backup to remove a block; nothing waits for it.
   void remove(ServerId server, Position position, const block::BlockKey& key);
 
@@ -139,6 +142,8 @@ class Backups {
   size_t tick_server(ServerId id, Server& server, Instant now);
   size_t tick_tries(Instant now);
   bool is_up(ServerId id) const;
+  // True when this server still has to feed that one, in the present epoch.
+  bool is_still_due(const FeedTry& attempt) const;
 
   Desk& x_desk;
   WireUp x_wire_up;

@@ -160,6 +160,7 @@ void BlockService::remove_peer(uint64_t connection_id) {
 
 void BlockService::set_view(ClusterViewPtr view) {
   x_desk.view = std::move(view);
+  x_backups.on_view();
   const auto& revocations = x_desk.view->config.revocations;
   x_desk.peers.for_each([&](Peer& peer) {
     const auto floor = revocations.find(peer.ticket.holder.tenant);

@@ -17,6 +17,7 @@ namespace {
 // A sleeping lane looks at its deadlines this often.
 constexpr int kSleepMs = 20;
 constexpr Nanos kStatsEvery = std::chrono::milliseconds(100);
+constexpr Nanos kRatesEvery = std::chrono::seconds(1);
 // After close, what is still in flight has this long to call back.
 constexpr Nanos kDrainMax = std::chrono::seconds(3);
 
@@ -101,7 +102,7 @@ size_t Lane::turn() {
   done += x_backups.tick(now);
   done += x_service.tick(now);
   if (now >= x_stats_due) {
-    publish_stats();
+    publish_stats(now);
     x_stats_due = now + kStatsEvery;
   }
   return done;
@@ -148,7 +149,8 @@ void Lane::close() {
   x_thread.join();
 }
 
-void Lane::publish_stats() {
+void Lane::publish_stats(Instant now) {
+  publish_rates(now);
   const store::TierUsage usage = x_tier.usage();
   x_memory_bytes.store(usage.memory_bytes, std::memory_order_relaxed);
   x_payload_bytes.store(usage.payload_bytes, std::memory_order_relaxed);
@@ -160,6 +162,19 @@ void Lane::publish_stats() {
   x_metrics.connections.set(static_cast<double>(x_desk.peers.size()));
 }
 
+void Lane::publish_rates(Instant now) {
+  const Nanos passed = now - x_sample.at;
+  if (passed < kRatesEvery) return;
+  const Sample next{now, x_metrics.put_bytes.value(), x_metrics.get_bytes.value()};
+  const double seconds = std::chrono::duration<double>(passed).count();
+  const auto rate = [seconds](uint64_t from, uint64_t to) {
+    return static_cast<uint64_t>(static_cast<double>(to - from) / seconds);
+  };
+  x_put_bytes_per_s.store(rate(x_sample.put_bytes, next.put_bytes), std::memory_order_relaxed);
+  x_get_bytes_per_s.store(rate(x_sample.get_bytes, next.get_bytes), std::memory_order_relaxed);
+  x_sample = next;
+}
+
 LaneStats Lane::stats() const {
   LaneStats stats;
   stats.dram.capacity_bytes = x_options.memory.cap_bytes;
@@ -169,6 +184,10 @@ LaneStats Lane::stats() const {
   stats.connections = x_connections.load(std::memory_order_relaxed);
   stats.put_bytes = x_metrics.put_bytes.value();
   stats.get_bytes = x_metrics.get_bytes.value();
+  stats.put_bytes_per_s = x_put_bytes_per_s.load(std::memory_order_relaxed);
+  stats.get_bytes_per_s = x_get_bytes_per_s.load(std::memory_order_relaxed);
+  const auto p50 = std::chrono::duration_cast<Micros>(x_metrics.get_send.quantile(0.5));
+  stats.get_p50_us = static_cast<uint32_t>(p50.count());
   return stats;
 }
 

@@ -38,6 +38,10 @@ struct LaneStats {
   uint64_t put_bytes = 0;
   uint64_t get_bytes = 0;
   uint64_t connections = 0;
+  // Of the last second or so.
+  uint64_t put_bytes_per_s = 0;
+  uint64_t get_bytes_per_s = 0;
+  uint32_t get_p50_us = 0;  // from a get's arrival to the end of a block's send, since the start
 };
 
 // One thread of a storage server with everything that it owns: its ports, its part of the dram and
@@ -100,7 +104,8 @@ class Lane {
   void watch(int fd);
   fabric::Port* port_of(fabric::Kind kind);
   Status connect_peer(const PeerSpec& spec);
-  void publish_stats();
+  void publish_stats(Instant now);
+  void publish_rates(Instant now);
 
   LaneOptions x_options;
   const Clock& x_clock;
@@ -114,11 +119,19 @@ class Lane {
   BlockService x_service;
   std::vector<int> x_watched;
   Instant x_stats_due{0};
+  // What the rates were taken from last.
+  struct Sample {
+    Instant at{0};
+    uint64_t put_bytes = 0;
+    uint64_t get_bytes = 0;
+  } x_sample;
   std::atomic<bool> x_stopping{false};
   std::atomic<uint64_t> x_memory_bytes{0};
   std::atomic<uint64_t> x_payload_bytes{0};
   std::atomic<uint64_t> x_blocks{0};
   std::atomic<uint64_t> x_connections{0};
+  std::atomic<uint64_t> x_put_bytes_per_s{0};
+  std::atomic<uint64_t> x_get_bytes_per_s{0};
   std::thread x_thread;
 };
 

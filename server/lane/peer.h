@@ -46,13 +46,15 @@ struct Peer {
   bool is_server() const { return ticket.allows(auth::right::kReplicate); }
 };
 
-// The connections of one lane. One-thread (the lane's). Limit: kPeersMax.
+// The connections of one lane. One-thread (the lane's). Limits: kPeersMax, and
+// kPeersOfTenantMax, so that no tenant shuts out the others.
 class Peers {
  public:
   static constexpr size_t kPeersMax = 4096;
+  static constexpr size_t kPeersOfTenantMax = 1024;
 
-  // Returns: the new peer without a connection, overloaded (kPeersMax), invalid_argument (id in
-  // use, malformed key).
+  // Returns: the new peer without a connection, overloaded (a limit), invalid_argument (id in use,
+  // malformed key).
   Result<Peer*> add(const PeerSpec& spec);
 
   // Null when there is none, or it is closed.

@@ -214,7 +214,8 @@ void PutService::answer(Work& work, uint8_t copies, const Feed* feed) {
     reply.code = Code::kept_less;
   } else {
     const Code worst = feed == nullptr ? Code::unavailable : feed->worst;
-    reply.code = worst == Code::extent_full ? worst : Code::unavailable;
+    const bool is_telling = worst == Code::extent_full || worst == Code::stale_epoch;
+    reply.code = is_telling ? worst : Code::unavailable;
     reply.message = wire::make_text(feed == nullptr ? "too few copies" : feed->message);
     x_desk.metrics.refused(reply.code);
   }

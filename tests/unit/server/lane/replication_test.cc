@@ -182,6 +182,63 @@ TEST_F(Replication, ABackupThatIsDownIsNotWaitedFor) {
   EXPECT_EQ(op.code, Code::unavailable);
 }
 
+TEST_F(Replication, AStoppedBackupEndsWithTheConfigThatSaysSo) {
+  ClientRig& client = client_of(1);
+  ASSERT_EQ(client.put({.hash = 1, .copies = 3}), Code::ok);
+  uint64_t hash = 2;
+  while (owners(hash)[0] != owners(1)[0])
+    ++hash;
+  const ServerId stopped = owners(hash)[1];
+  const std::string name = "s" + std::to_string(stopped.value);
+  x_hub.set_path(name, client.lane.name, fabric::LoopHub::Path::hold);
+  fabric::PutOp op;
+  bool ended = false;
+  const auto bytes = test_payload(hash, 10'000);
+  const fabric::Bytes part(bytes);
+  op.payload = std::span(&part, 1);
+  ASSERT_TRUE(client.begin_put(op, {.hash = hash, .copies = 2}, ended).is_ok());
+  for (int i = 0; i < 50; ++i)
+    client.turn();
+  ASSERT_FALSE(ended);
+  auto config = make_config(2, 3);
+  config.members[stopped.value - 1].state = ring::MemberState::down;
+  set_config(config);
+  for (int i = 0; i < 20 && !ended; ++i) {
+    client.turn();
+    x_clock.advance(std::chrono::milliseconds(10));
+  }
+  ASSERT_TRUE(ended);
+  EXPECT_TRUE(op.code == Code::unavailable || op.code == Code::stale_epoch) << code_name(op.code);
+  x_hub.set_path(name, client.lane.name, fabric::LoopHub::Path::pass);
+  EXPECT_EQ(client.put({.hash = hash, .copies = 2, .epoch = 2}), Code::exists);
+  EXPECT_TRUE(holds(owners(hash)[1], hash));
+}
+
+TEST_F(Replication, AnEpochThatReachesTheBackupFirstIsNoFailure) {
+  ClientRig& client = client_of(1);
+  const ServerId backup = owners(1)[1];
+  lane(backup).set_config(make_config(2, 3));
+  fabric::PutOp op;
+  bool ended = false;
+  const auto bytes = test_payload(1, 10'000);
+  const fabric::Bytes part(bytes);
+  op.payload = std::span(&part, 1);
+  ASSERT_TRUE(client.begin_put(op, {.hash = 1, .copies = 2}, ended).is_ok());
+  for (int i = 0; i < 20; ++i) {
+    client.turn();
+    x_clock.advance(std::chrono::milliseconds(5));
+  }
+  EXPECT_FALSE(ended);
+  set_config(make_config(2, 3));
+  for (int i = 0; i < 50 && !ended; ++i) {
+    client.turn();
+    x_clock.advance(std::chrono::milliseconds(5));
+  }
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(op.code, Code::ok);
+  EXPECT_TRUE(holds(backup, 1));
+}
+
 TEST_F(Replication, ALostConnectionIsMadeAnew) {
   ClientRig& client = client_of(1);
   ASSERT_EQ(client.put({.hash = 1, .copies = 3}), Code::ok);

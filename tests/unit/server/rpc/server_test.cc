@@ -423,9 +423,9 @@ TEST_F(ServerTest, GoesOnWithoutRoutersAndDrainsWithThem) {
   EXPECT_TRUE(x_router.is_draining("s1"));
   x_router.change(
       [](ring::ClusterConfig& config) { config.members[0].state = ring::MemberState::draining; });
-  while (!server.is_draining() && system_clock().now() < end) {
+  while (!server.is_drained() && system_clock().now() < end) {
   }
-  EXPECT_TRUE(server.is_draining());
+  EXPECT_TRUE(server.is_drained());
   x_router.change(
       [](ring::ClusterConfig& config) { config.members[0].state = ring::MemberState::up; });
   TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
