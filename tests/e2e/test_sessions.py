@@ -1,5 +1,6 @@
 """Sessions on real processes: one history, whoever dies in between."""
 
+import contextlib
 import threading
 
 import pytest
@@ -42,21 +43,38 @@ def test_two_appends_race_and_one_wins(cluster):
     assert len(session.resolve().blocks) == 1
 
 
-@pytest.mark.parametrize("point", ["session.after_local_fsync", "session.before_answer"])
-def test_the_primary_dies_between_fsync_and_answer(tmp_path, point):
-    # The fifth time the point is passed its process is gone, as by SIGKILL.
-    with Cluster(tmp_path, server_faults=f"{point}=crash:4:1") as cluster:
-        space = open_space(cluster.client())
-        session = space.create_session("dies")
-        version = 1
-        for number in range(1, 12):
-            version = session.append(version, append_of(number), tarn.CallOptions(timeout_ms=15000))
+@contextlib.contextmanager
+def supervised(cluster):
+    """Starts dead servers again at once, as systemd would."""
+    ended = threading.Event()
+
+    def run():
+        while not ended.wait(0.05):
             for name in cluster.names:
                 if cluster.processes.children[name].poll() is not None:
                     cluster.start_server(name, faults="")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("point", ["session.after_local_fsync", "session.before_answer"])
+def test_the_primary_dies_between_fsync_and_answer(tmp_path, point):
+    """The fifth append that a server leads ends its process, as by SIGKILL."""
+    faults = f"{point}=crash:4:1"
+    with Cluster(tmp_path, server_faults=faults) as cluster, supervised(cluster):
+        session = open_space(cluster.client()).create_session("dies")
+        version = 1
+        for number in range(1, 20):
+            version = session.append(version, append_of(number), tarn.CallOptions(timeout_ms=15000))
         manifest = session.resolve()
-        assert version == 12
-        assert manifest.blocks == [n.to_bytes(4, "little") for n in range(1, 12)]
+        assert version == 20
+        assert manifest.blocks == [n.to_bytes(4, "little") for n in range(1, 20)]
 
 
 def test_a_session_outlives_any_one_server_in_turn(cluster):
