@@ -203,6 +203,14 @@ std::vector<block::SpaceSpec> Controller::spaces(const std::string& tenant) cons
   return out;
 }
 
+std::optional<block::SpaceSpec> Controller::find_space(const std::string& tenant,
+                                                       const SpaceId& id) const {
+  for (block::SpaceSpec& spec : spaces(tenant)) {
+    if (block::space_id(spec) == id) return std::move(spec);
+  }
+  return std::nullopt;
+}
+
 bool Controller::is_remembered(const member::NamedSpace& space) const {
   return std::find(x_spaces.begin(), x_spaces.end(), space) != x_spaces.end();
 }

@@ -65,6 +65,7 @@ class Controller {
   void remember_space(const member::NamedSpace& space);
   // Those of one tenant that this router knows.
   std::vector<block::SpaceSpec> spaces(const std::string& tenant) const;
+  std::optional<block::SpaceSpec> find_space(const std::string& tenant, const SpaceId& id) const;
 
   // What the authority's absence holds up; empty when nothing waits.
   std::string pending_change() const;

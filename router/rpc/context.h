@@ -26,7 +26,7 @@ struct IndexStatus {
   std::set<uint32_t> synced_servers;  // ids
 };
 
-// What the services ask of index and sessions. Set before the router serves; both must be there.
+// What the services ask of index and sessions. Lookups sets it before the router serves.
 struct Questions {
   pool::CostSource fetch_cost = [](const pool::FetchQuestion&) { return pool::FetchCost{}; };
   std::function<IndexStatus()> index_status = [] { return IndexStatus{}; };

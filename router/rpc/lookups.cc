@@ -2,8 +2,10 @@
 
 #include <grpcpp/impl/service_type.h>
 
+#include <numeric>
 #include <utility>
 
+#include "common/base/units.h"
 #include "common/block/key.h"
 #include "common/rpc/convert.h"
 #include "router/index/cost.h"
@@ -80,13 +82,23 @@ std::vector<std::shared_ptr<grpc::Service>> Lookups::services() {
   return services;
 }
 
-uint64_t Lookups::fetch_us(const pool::FetchQuestion& question,
-                           const std::vector<block::BlockHash>& hashes) const {
+// Tokens are counted in the whole blocks that the index finds.
+pool::FetchCost Lookups::cost_of_chain(const pool::FetchQuestion& question,
+                                       std::vector<block::BlockHash> hashes) const {
+  if (hashes.size() > kMatchHashesMax) hashes.resize(kMatchHashesMax);
+  const auto spec = x_context.controller.find_space(question.tenant, question.space);
+  std::vector<uint32_t> shards(spec ? spec->tensor_parallel : 1);
+  std::iota(shards.begin(), shards.end(), 0);
   index::ChainQuery query;
   query.tenant = block::tenant_id(question.tenant);
   query.space = question.space;
   query.hashes = hashes;
-  return index::estimated_us(x_index.match(query), 1);
+  query.shards = shards;
+  const index::MatchAnswer match = x_index.match(query);
+  pool::FetchCost cost;
+  cost.cached_tokens = match.matched * (spec ? spec->block_tokens : 0);
+  cost.fetch_us = index::estimated_us(match, static_cast<uint32_t>(shards.size()));
+  return cost;
 }
 
 pool::FetchCost Lookups::cost_of_session(const pool::FetchQuestion& question) {
@@ -96,17 +108,15 @@ pool::FetchCost Lookups::cost_of_session(const pool::FetchQuestion& question) {
   const auto resolved = x_front.resolve(caller, request);
   if (resolved.outcome() != v1::OUTCOME_OK) return {};
   const v1::Manifest& manifest = resolved.manifest();
-  pool::FetchCost cost;
+  pool::FetchCost cost = cost_of_chain(question, hashes_of(manifest));
+  // The tail needs no fetch, and the index may lag behind what the session says.
   cost.cached_tokens = static_cast<uint32_t>(manifest.token_count());
-  cost.fetch_us = fetch_us(question, hashes_of(manifest));
   return cost;
 }
 
 pool::FetchCost Lookups::cost_of(const pool::FetchQuestion& question) {
   if (!question.session_id.empty()) return cost_of_session(question);
-  pool::FetchCost cost;
-  cost.fetch_us = fetch_us(question, question.hashes);
-  return cost;
+  return cost_of_chain(question, question.hashes);
 }
 
 IndexStatus Lookups::status() const {

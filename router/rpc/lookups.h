@@ -25,8 +25,8 @@ class Lookups {
  private:
   pool::FetchCost cost_of(const pool::FetchQuestion& question);
   pool::FetchCost cost_of_session(const pool::FetchQuestion& question);
-  uint64_t fetch_us(const pool::FetchQuestion& question,
-                    const std::vector<block::BlockHash>& hashes) const;
+  pool::FetchCost cost_of_chain(const pool::FetchQuestion& question,
+                                std::vector<block::BlockHash> hashes) const;
   IndexStatus status() const;
 
   RouterContext& x_context;

@@ -66,9 +66,10 @@ TEST_F(ServicesTest, narrows_a_ticket_as_asked) {
   EXPECT_EQ(ticket_as(Role::tenant, "demo", request).status().code(), Code::invalid_argument);
 }
 
-TEST_F(ServicesTest, gives_no_data_rights_to_servers_and_operators) {
+TEST_F(ServicesTest, gives_no_data_rights_to_servers_and_routers) {
   EXPECT_EQ(read(ticket_as(Role::server, "s1").value())->rights, auth::right::kReplicate);
-  EXPECT_EQ(read(ticket_as(Role::admin, "ops").value())->rights, auth::right::kAdmin);
+  EXPECT_EQ(read(ticket_as(Role::router, "router-1").value())->rights, auth::right::kAdmin);
+  EXPECT_EQ(ticket_as(Role::admin, "ops").status().code(), Code::permission_denied);
 }
 
 TEST_F(ServicesTest, revokes_a_tenants_tickets) {
