@@ -79,8 +79,20 @@ void SlotStore::set_config(std::shared_ptr<const ring::ClusterConfig> config, Se
   TARN_CHECK(config != nullptr);
   const std::lock_guard lock(x_mutex);
   if (x_config.cluster && x_config.cluster->epoch > config->epoch) return;
+  if (x_config.cluster) keep_caught_up(*x_config.cluster, *config);
   x_config = {std::move(config), self};
   x_wake.notify_all();
+}
+
+// Where nothing of the slot changed, the primary that told us we hold the whole log still
+// acknowledges nothing without us.
+void SlotStore::keep_caught_up(const ring::ClusterConfig& before,
+                               const ring::ClusterConfig& after) {
+  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+    if (before.slots[i] != after.slots[i]) continue;
+    uint64_t told = before.epoch.value;
+    x_slots[i]->complete_epoch.compare_exchange_strong(told, after.epoch.value);
+  }
 }
 
 SlotStore::Config SlotStore::config() const {
@@ -173,7 +185,9 @@ std::vector<uint32_t> SlotStore::caught_up_slots() const {
 void SlotStore::teach_learners() {
   const Config now = config();
   if (!now.cluster) return;
-  for (uint32_t i = 0; i < kSessionSlots; ++i) {
+  for (uint32_t turn = 0; turn < kSessionSlots; ++turn) {
+    const uint32_t i = x_next_lesson;
+    x_next_lesson = (i + 1) % kSessionSlots;
     const SlotView view = view_of(now, i);
     if (!view.is_primary() || view.entry.learners.empty()) continue;
     const Status status = x_slots[i]->primary.teach_learners(view);

@@ -49,7 +49,8 @@ class SlotStore {
   // log.
   std::vector<uint32_t> caught_up_slots() const;
 
-  // Gives learners of the slots that this server is primary of what they lack.
+  // Gives learners of the slots that this server is primary of what they lack; ends early when the
+  // config changes, and goes on behind that slot the next time. One caller at a time.
   void teach_learners();
 
  private:
@@ -69,11 +70,13 @@ class SlotStore {
   SlotStore(SlotStoreOptions options, std::unique_ptr<SlotLog> log);
   Config config() const;
   SlotView view_of(const Config& config, uint32_t slot) const;
+  void keep_caught_up(const ring::ClusterConfig& before, const ring::ClusterConfig& after);
   void run();
 
   SlotStoreOptions x_options;
   std::unique_ptr<SlotLog> x_log;
   std::vector<std::unique_ptr<Slot>> x_slots;
+  uint32_t x_next_lesson = 0;  // of teach_learners alone
 
   mutable std::mutex x_mutex;  // guards what follows
   Config x_config;

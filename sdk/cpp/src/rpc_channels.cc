@@ -1,12 +1,15 @@
 #include "sdk/cpp/src/rpc_channels.h"
 
 #include "common/base/check.h"
+#include "common/base/thread_name.h"
 
 namespace tarn::sdk {
 namespace {
 
 constexpr Millis kPauseFirst{5};
 constexpr Millis kPauseMost{100};
+// How long the connector waits at one channel before it looks at the next.
+constexpr Millis kConnectorTurn{100};
 
 bool is_worth_another(Code code) {
   return code == Code::unavailable || code == Code::overloaded || code == Code::deadline_exceeded ||
@@ -34,6 +37,28 @@ Result<std::unique_ptr<RouterChannels>> RouterChannels::open(const Credentials& 
   }
   if (channels.empty()) return invalid_argument("endpoint: no router is named");
   return std::unique_ptr<RouterChannels>(new RouterChannels(std::move(channels)));
+}
+
+RouterChannels::RouterChannels(std::vector<std::shared_ptr<grpc::Channel>> channels)
+    : x_channels(std::move(channels)), x_connector([this] { keep_connecting(); }) {}
+
+RouterChannels::~RouterChannels() {
+  stop();
+  x_connector.join();
+}
+
+bool RouterChannels::is_stopped() {
+  const MutexLock lock(x_mutex);
+  return x_stopped;
+}
+
+void RouterChannels::keep_connecting() {
+  set_thread_name("tarn-channels");
+  for (size_t turn = 0; !is_stopped(); ++turn) {
+    grpc::Channel& channel = *x_channels[turn % x_channels.size()];
+    const auto until = std::chrono::system_clock::now() + kConnectorTurn;
+    (void)channel.WaitForStateChange(channel.GetState(true), until);
+  }
 }
 
 void RouterChannels::avoid(size_t router) {

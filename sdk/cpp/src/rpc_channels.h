@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <grpcpp/channel.h>
@@ -25,10 +26,13 @@ inline constexpr Millis kRouterAttempt{1000};
 
 // The way to the routers: one channel each, of which the one that answered last is asked first.
 // Thread-safe. Life: open, calls, stop (ends waits between attempts), destroy after the last call.
+// Its thread "tarn-channels" keeps all channels connecting: gRPC moves a handshake on only while
+// somebody waits inside of it, and calls that fail fast do not wait.
 class RouterChannels {
  public:
   // Returns: ok, invalid_argument (an endpoint that may not be reached without TLS).
   static Result<std::unique_ptr<RouterChannels>> open(const Credentials& credentials);
+  ~RouterChannels();
 
   // Calls `method` of a `Service` stub until a router answers or `deadline` has passed: after
   // `unavailable` and `overloaded`, and where a router does not answer in kRouterAttempt, the next
@@ -61,9 +65,10 @@ class RouterChannels {
  private:
   using Attempt = std::function<Status(size_t router, Instant until)>;
 
-  explicit RouterChannels(std::vector<std::shared_ptr<grpc::Channel>> channels)
-      : x_channels(std::move(channels)) {}
+  explicit RouterChannels(std::vector<std::shared_ptr<grpc::Channel>> channels);
   Status try_routers(const Attempt& attempt, Instant deadline);
+  void keep_connecting();
+  bool is_stopped();
   static Millis until_now(Instant until) {
     const auto left = std::chrono::ceil<Millis>(until - system_clock().now());
     return std::max(left, Millis(1));
@@ -74,6 +79,7 @@ class RouterChannels {
   Mutex x_mutex;
   CondVar x_stop_changed;
   bool x_stopped TARN_GUARDED_BY(x_mutex) = false;
+  std::thread x_connector;
 };
 
 // What rpc:: takes for the same.
