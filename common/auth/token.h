@@ -30,8 +30,8 @@ Result<TokenKeys> make_token_keys();
 // Returns: the id; invalid_argument when the PEM is not of an Ed25519 public key.
 Result<std::string> token_key_id(std::string_view public_pem);
 
-// Whom a token names, unproven: for its holder, who wants to know his own name. Never for whoever is
-// shown one. Returns: the identity; unauthenticated when the token is malformed.
+// Whom a token names, unproven: for its holder, who wants to know his own name. Never for whoever
+// is shown one. Returns: the identity; unauthenticated when the token is malformed.
 Result<Identity> identity_of_own_token(std::string_view text);
 
 // Signs tokens with one private key. One-thread; the key's bytes are wiped with it.
