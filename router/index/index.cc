@@ -175,6 +175,12 @@ void Index::apply(Handle handle, std::span<const BlockEvent> events) {
   }
 }
 
+bool Index::is_live(Handle handle) const {
+  const std::shared_lock lock(x_lock);
+  const auto found = x_servers.find(handle);
+  return found != x_servers.end() && !found->second.retired;
+}
+
 void Index::retire(Handle handle) {
   const std::lock_guard lock(x_lock);
   Server* server = live_server(handle);

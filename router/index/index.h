@@ -41,6 +41,8 @@ class Index {
   // The server's handle; the one it has if it has one.
   Handle attach(ServerId server);
   void apply(Handle handle, std::span<const BlockEvent> events);
+  // Not retired.
+  bool is_live(Handle handle) const;
   // At once nothing is found at the server any more; the rows are cleaned by sweep_retired.
   void retire(Handle handle);
   // Removes retired servers from all rows, in steps.

@@ -89,10 +89,12 @@ bool BlockStream::is_synced() const {
 
 index::StreamMark BlockStream::mark() const {
   const MutexLock lock(x_mutex);
-  index::StreamMark mark{x_origin.mark.server, {}, 0};
+  index::StreamMark mark;
+  mark.server = x_origin.mark.server;
   if (!is_synced_locked()) return mark;
   mark.incarnation = {x_incarnation};
   mark.sequence = x_sequence;
+  mark.handle = x_handle;
   return mark;
 }
 

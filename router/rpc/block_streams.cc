@@ -18,9 +18,14 @@ BlockStreams::BlockStreams(BlockStreamsOptions options)
 }
 
 BlockStreams::~BlockStreams() {
+  close();
+}
+
+void BlockStreams::close() {
   x_subscription = {};
   {
     const MutexLock lock(x_mutex);
+    if (x_stopping) return;
     x_stopping = true;
     for (const auto& [server, stream] : x_streams)
       stream->stop();

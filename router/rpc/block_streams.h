@@ -37,6 +37,8 @@ class BlockStreams {
   std::set<uint32_t> synced_servers() const;
   // What the index stands for, of each synced server. To be asked before the index is copied.
   std::vector<index::StreamMark> marks() const;
+  // Ends the streams; the rows stay as they are.
+  void close();
 
  private:
   void on_config(const ring::ClusterConfig& config);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "common/base/log.h"
 #include "common/base/units.h"
 #include "common/block/key.h"
 #include "common/rpc/convert.h"
@@ -19,13 +20,21 @@ namespace {
 // Route has little time for a better estimate: without an answer in it, nothing counts as cached.
 constexpr Millis kResolveTimeout{500};
 
+std::unique_ptr<index::SnapshotStore> open_snapshots(const std::string& state_dir) {
+  auto store = index::SnapshotStore::open(state_dir + "/index");
+  if (store.has_value()) return std::move(*store);
+  log::warn("{}: no snapshots of the index are kept", store.error().to_string());
+  return nullptr;
+}
+
 BlockStreamsOptions stream_options(RouterContext& context, metrics::Registry& registry,
-                                   index::Index& index) {
+                                   index::Index& index, std::vector<index::StreamMark> marks) {
   BlockStreamsOptions options;
   options.index = &index;
   options.config = &context.config;
   options.registry = &registry;
   options.tls = context.tls;
+  options.marks = std::move(marks);
   return options;
 }
 
@@ -54,10 +63,20 @@ std::vector<block::BlockHash> hashes_of(const v1::Manifest& manifest) {
 Lookups::Lookups(RouterContext& context, metrics::Registry& registry)
     : x_context(context),
       x_registry(registry),
-      x_index(index::draw_seed()),
-      x_streams(stream_options(context, registry, x_index)),
+      x_store(open_snapshots(context.state_dir)),
+      x_index(x_store ? x_store->seed() : index::draw_seed()),
+      x_restored(x_store ? index::restore_snapshot(*x_store, x_index)
+                         : std::vector<index::StreamMark>()),
+      x_streams(stream_options(context, registry, x_index, x_restored)),
       x_stores(context.config, context.tls, context.clock),
       x_front(front_options(context, registry, x_stores)) {
+  index::SnapshotKeeperOptions snapshots;
+  snapshots.index = &x_index;
+  snapshots.store = x_store.get();
+  snapshots.registry = &registry;
+  snapshots.marks = [this] { return x_streams.marks(); };
+  snapshots.restored = x_restored;
+  x_snapshots = std::make_unique<index::SnapshotKeeper>(std::move(snapshots));
   context.questions.fetch_cost = [this](const pool::FetchQuestion& question) {
     return cost_of(question);
   };

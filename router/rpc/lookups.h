@@ -5,6 +5,7 @@
 
 #include "common/metrics/registry.h"
 #include "router/index/index.h"
+#include "router/index/snapshot_keeper.h"
 #include "router/rpc/block_streams.h"
 #include "router/rpc/context.h"
 #include "router/rpc/session_stores.h"
@@ -13,8 +14,9 @@
 namespace tarn::router {
 
 // What this router knows of blocks and sessions, with the services that answer from it: the index,
-// the streams that feed it, the sessions' front. Thread-safe. Life: made before the gRPC server,
-// destroyed after it; the context and the registry outlive it.
+// the streams that feed it, its snapshots in the state folder, the sessions' front. Thread-safe.
+// Life: made before the gRPC server, with what the last snapshot holds; destroyed after it, with a
+// last snapshot; the context and the registry outlive it.
 class Lookups {
  public:
   Lookups(RouterContext& context, metrics::Registry& registry);
@@ -31,10 +33,13 @@ class Lookups {
 
   RouterContext& x_context;
   metrics::Registry& x_registry;
+  std::unique_ptr<index::SnapshotStore> x_store;  // null where the folder cannot be written
   index::Index x_index;
+  const std::vector<index::StreamMark> x_restored;
   BlockStreams x_streams;
   SessionStores x_stores;
   session::SessionFront x_front;
+  std::unique_ptr<index::SnapshotKeeper> x_snapshots;  // asks the streams, so it goes before them
 };
 
 }  // namespace tarn::router

@@ -70,7 +70,7 @@ TEST_F(Streams, take_what_is_there_and_what_comes) {
   EXPECT_TRUE(matches(5));
   EXPECT_TRUE(eventually([&] {
     const auto marks = streams->marks();
-    return marks.size() == 2 && marks[1] == index::StreamMark{{2}, {1}, 1};
+    return marks.size() == 2 && marks[1].server == ServerId{2} && marks[1].sequence == 1;
   }));
 }
 
@@ -184,7 +184,7 @@ TEST_F(Streams, take_up_where_a_snapshot_ended) {
   one.put(block_of("c", 1));
   // As if a snapshot had held the first block.
   add(index, index.attach({1}), block_of("c", 0));
-  start({{{1}, {1}, 1}});
+  start({{{1}, {1}, 1, 0}});
   publish({1});
   ASSERT_TRUE(synced());
   EXPECT_TRUE(matches(2));
@@ -194,7 +194,7 @@ TEST_F(Streams, take_up_where_a_snapshot_ended) {
 
 TEST_F(Streams, a_mark_of_a_server_that_has_left_is_dropped_with_its_rows) {
   add(index, index.attach({9}), block_of("c", 0));
-  start({{{9}, {1}, 1}});
+  start({{{9}, {1}, 1, 0}});
   publish({1});
   ASSERT_TRUE(synced());
   EXPECT_TRUE(matches(0));
