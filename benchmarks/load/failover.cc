@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kRoundNsMax = 30'000'000'000;
 constexpr uint32_t kAttemptMs = 2000;
 constexpr int kAnswerMs = 30'000;
+// Of a session that was just created.
+constexpr uint64_t kNewVersion = 1;
 constexpr auto kAskAgain = std::chrono::milliseconds(1);
 
 // What a conversation of one round has stored.
@@ -41,7 +43,7 @@ Expected<Story> write_story(Space& space, const Buffer& buffer, const FailoverOp
   if (!transfer.all_ok()) return Error{Outcome::unavailable, transfer.outcomes()[0].message};
   auto session = space.create_session({}, 0, call);
   if (!session) return session.error();
-  if (auto version = session->append(0, append); !version) return version.error();
+  if (auto version = session->append(kNewVersion, append); !version) return version.error();
   return Story{std::move(session).value(), append.blocks};
 }
 
