@@ -39,9 +39,19 @@ void ChainCache::learn(const block::BlockHash& hash, const ring::KnownPlace& pla
   if (find_locked(hash) == nullptr) put_locked(hash, place);
 }
 
+// Both ends known there: so is what lies between, but for what was forgotten.
+bool ChainCache::is_known_locked(const Run& run) const {
+  const auto is_there = [&](const block::BlockHash& hash) {
+    const ring::KnownPlace* const known = find_locked(hash);
+    return known != nullptr && known->place.anchor == run.anchor;
+  };
+  return is_there(run.hashes.front()) && is_there(run.hashes.back());
+}
+
 void ChainCache::learn(const Run& run) {
-  if (x_is_flat) return;
+  if (x_is_flat || run.hashes.empty()) return;
   const MutexLock lock(x_mutex);
+  if (is_known_locked(run)) return;
   for (size_t i = 0; i < run.hashes.size(); ++i) {
     const bool is_last = run.ends_chain && i + 1 == run.hashes.size();
     const ring::BlockPlace place{run.anchor, run.first_index + static_cast<uint32_t>(i)};

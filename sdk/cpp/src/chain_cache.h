@@ -43,6 +43,7 @@ class ChainCache {
     std::span<const block::BlockHash> hashes;
     bool ends_chain = false;  // nothing is known behind it
   };
+  // Quick where the run is known already: a Match of a long chain names thousands of blocks.
   void learn(const Run& run);
 
   // The blocks among these, and parents of them, whose place must be located before plan(): the
@@ -62,6 +63,7 @@ class ChainCache {
   using Map = std::unordered_map<block::BlockHash, ring::KnownPlace>;
 
   ring::KnownPlace* find_locked(const block::BlockHash& hash) const TARN_REQUIRES(x_mutex);
+  bool is_known_locked(const Run& run) const TARN_REQUIRES(x_mutex);
   void put_locked(const block::BlockHash& hash, const ring::KnownPlace& place)
       TARN_REQUIRES(x_mutex);
   ring::BlockPlace plan_one(const ChainLink& link) TARN_REQUIRES(x_mutex);
