@@ -1,5 +1,6 @@
 #include "benchmarks/load/bench.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -19,6 +20,8 @@ namespace {
 
 constexpr uint32_t kFailoverServers = 3;
 constexpr double kUncheckedShare = 0.4;
+// Nothing that is looked up may have been evicted.
+constexpr uint64_t kLookupDramMib = 4096;
 
 std::string row(const std::string& name, const report::Figures& figures) {
   std::array<char, 160> text{};
@@ -146,7 +149,9 @@ Expected<Report> run_transfers(Stage& stage, const Options& options) {
 }
 
 Expected<Report> run_lookups(Stage& stage, const Options& options) {
-  auto cluster = reach(stage, options, 1);
+  Options large = options;
+  large.dram_mib = std::max(options.dram_mib, kLookupDramMib);
+  auto cluster = reach(stage, large, 1);
   if (!cluster) return cluster.error();
   LookupOptions lookup;
   lookup.client = cluster->client;
