@@ -31,7 +31,8 @@ void Link::settle(Request& request, size_t item, Code code) {
 void Link::settle_block(GetOp& op, size_t index, Code code) {
   GetTarget& target = op.targets[index];
   target.code = code;
-  if (code != Code::ok) target.bytes = 0;
+  // A block of another size has told its own.
+  if (code != Code::ok && code != Code::invalid_argument) target.bytes = 0;
   if (!op.on_block) return;
   const bool outer = std::exchange(x_calling, true);
   op.on_block(op, index);

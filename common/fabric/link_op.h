@@ -68,7 +68,7 @@ struct GetTarget {
   // Out. ok: `bytes` lie in `into`, and their CRC32C was right. not_found, or corrupt: a miss. With
   // any code but ok the memory may hold rubbish.
   Code code = Code::ok;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // with invalid_argument: of the block, where `into` is larger; else 0
   Generation generation;
   uint32_t payload_crc = 0;
 };

@@ -125,6 +125,7 @@ void Link::receive_block(Request& request, size_t item, const wire::GetReply& re
   const uint64_t room = total_of(target.into);
   if (reply.payload_bytes > room || (target.exact && reply.payload_bytes != room)) {
     ++x_counters.size_mismatches;
+    target.bytes = reply.payload_bytes;
     settle(request, item, Code::invalid_argument);
     return;
   }

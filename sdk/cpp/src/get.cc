@@ -45,6 +45,8 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
     outcome.server = attempt.server;
     settle(index, Code::ok);
   } else {
+    // Who does not know a block's size learns it so.
+    if (got.code == Code::invalid_argument) outcome_of(x_items[index]).bytes = got.bytes;
     on_read_failure(index, got.code);
   }
   stir();

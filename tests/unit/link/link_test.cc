@@ -133,6 +133,7 @@ TEST_F(LinkTest, BlocksOfAnotherSizeAreNotMoved) {
   EXPECT_EQ(get.ends, 1);
   EXPECT_EQ(get.targets[0].code, Code::invalid_argument);
   EXPECT_EQ(get.targets[1].code, Code::invalid_argument);
+  EXPECT_EQ(get.targets[1].bytes, 4095u);
   EXPECT_EQ(get.targets[2].code, Code::ok);
   EXPECT_EQ(get.targets[2].bytes, 100u);
   EXPECT_EQ(get.rooms[2].text().substr(0, 101), std::string(100, 'y') + '\0');

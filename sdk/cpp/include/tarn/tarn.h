@@ -175,7 +175,7 @@ struct GetItem {
 // What became of one item, in the order of the call.
 struct BlockOutcome {
   Outcome outcome = Outcome::internal;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;   // the block's; also where a get had more room and was invalid_argument
   uint32_t copies = 0;  // put: in how many failure domains the block now is
   std::string server;   // get: who sent it
   std::string message;  // why, where the outcome is an error
