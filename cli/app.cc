@@ -67,6 +67,10 @@ int run(int argc, const char* const* argv, Terminal terminal) {
   CLI::App app("The command line of Tarn, a shared pool for the KV caches of a fleet.");
   Invocation chosen;
   describe(app);
+  add_dev_command(app, chosen);
+  add_cluster_commands(app, chosen);
+  add_block_commands(app, chosen);
+  add_session_commands(app, chosen);
   add_credentials_commands(app, chosen);
   add_doctor_command(app, chosen);
   try {

@@ -105,14 +105,15 @@ Findings check_ucx() {
 
 Finding check_port(const std::string& address) {
   const std::string name = "port " + address;
-  const Status free = try_listen(address);
-  if (free.is_ok()) return {name, Health::ok, "free", ""};
-  if (free.code() == Code::exists) {
+  const auto free = try_listen(address);
+  if (free) return {name, Health::ok, "free", ""};
+  if (free.error().code() == Code::exists) {
     return {name, Health::ok, "in use",
             "fine when it is a router of yours (`tarn status` tells); else choose another with "
             "--listen"};
   }
-  return {name, Health::problem, free.message(), "name an address of this machine with --listen"};
+  return {name, Health::problem, free.error().message(),
+          "name an address of this machine with --listen"};
 }
 
 Finding check_etcd(const std::string& endpoint) {

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/cluster_flags.h"
 #include "cli/terminal.h"
 #include "common/base/status.h"
 
@@ -36,8 +37,15 @@ void on_run(CLI::App& command, Invocation& chosen, std::shared_ptr<Options> opti
   });
 }
 
+// --endpoint, --credentials and --timeout-ms.
+void add_cluster_flags(CLI::App& command, ClusterFlags& flags);
+
 // The commands, one function a file.
+void add_block_commands(CLI::App& app, Invocation& chosen);
+void add_cluster_commands(CLI::App& app, Invocation& chosen);
 void add_credentials_commands(CLI::App& app, Invocation& chosen);
+void add_dev_command(CLI::App& app, Invocation& chosen);
 void add_doctor_command(CLI::App& app, Invocation& chosen);
+void add_session_commands(CLI::App& app, Invocation& chosen);
 
 }  // namespace tarn::cli

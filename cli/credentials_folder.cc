@@ -31,6 +31,13 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
+Status read_endpoint(const std::string& folder, Proof& into) {
+  TARN_ASSIGN_OR_RETURN(const std::string endpoint,
+                        read_if_there(folder + "/endpoint", auth::Privacy::anyone));
+  into.endpoint = first_line(endpoint);
+  return Status::ok();
+}
+
 // The first admin-NAME.pem in order of name; empty when there is none.
 std::string admin_stem(const std::string& folder) {
   std::error_code error;
@@ -110,12 +117,17 @@ Status write_credentials_folder(const std::string& folder, const FolderParts& pa
 
 Result<Proof> read_proof(const std::string& folder) {
   Proof proof;
-  TARN_ASSIGN_OR_RETURN(const std::string endpoint,
-                        read_if_there(folder + "/endpoint", auth::Privacy::anyone));
-  proof.endpoint = first_line(endpoint);
+  TARN_RETURN_IF_ERROR(read_endpoint(folder, proof));
   TARN_RETURN_IF_ERROR(read_admin(folder, proof));
   if (!proof.is_admin) TARN_RETURN_IF_ERROR(read_client(folder, proof));
   TARN_CHECK(!proof.ca_pem.empty());
+  return proof;
+}
+
+Result<Proof> read_client_proof(const std::string& folder) {
+  Proof proof;
+  TARN_RETURN_IF_ERROR(read_endpoint(folder, proof));
+  TARN_RETURN_IF_ERROR(read_client(folder, proof));
   return proof;
 }
 

@@ -40,6 +40,9 @@ struct Proof {
 // in it, holds one. Returns: the proof; not_found that says what the folder lacks.
 Result<Proof> read_proof(const std::string& folder);
 
+// The client's own credential, as the SDK takes it.
+Result<Proof> read_client_proof(const std::string& folder);
+
 // The folder that was named, else TARN_CREDENTIALS, else default_folder().
 Result<std::string> find_folder(std::string_view named);
 

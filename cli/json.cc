@@ -89,22 +89,31 @@ std::string Json::text() const {
   return out;
 }
 
-void Json::write(std::string& into, size_t indent) const {
+std::string Json::line() const {
+  std::string out;
+  write(out, std::nullopt);
+  return out;
+}
+
+void Json::write(std::string& into, std::optional<size_t> indent) const {
   if (x_kind == Kind::scalar) {
     into += x_text;
     return;
   }
   const bool is_object = x_kind == Kind::object;
+  const auto inner = indent ? std::optional(*indent + 2) : std::nullopt;
+  const auto margin = [](std::optional<size_t> width) {
+    return width ? "\n" + std::string(*width, ' ') : std::string();
+  };
   into += is_object ? '{' : '[';
-  const char* separator = "\n";
+  const char* separator = "";
   for (const auto& [key, child] : x_children) {
-    into += separator;
-    into.append(indent + 2, ' ');
-    if (is_object) into += json_string(key) + ": ";
-    child.write(into, indent + 2);
-    separator = ",\n";
+    into += separator + margin(inner);
+    if (is_object) into += json_string(key) + (indent ? ": " : ":");
+    child.write(into, inner);
+    separator = ",";
   }
-  if (!x_children.empty()) into += "\n" + std::string(indent, ' ');
+  if (!x_children.empty()) into += margin(indent);
   into += is_object ? '}' : ']';
 }
 

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,12 +34,15 @@ class Json {
 
   // Indented by two spaces, without a newline at the end.
   std::string text() const;
+  // The same in one line.
+  std::string line() const;
 
  private:
   enum class Kind : uint8_t { scalar, object, array };
 
   explicit Json(Kind kind) : x_kind(kind) {}
-  void write(std::string& into, size_t indent) const;
+  // Without `indent`, in one line.
+  void write(std::string& into, std::optional<size_t> indent) const;
 
   Kind x_kind = Kind::scalar;
   std::string x_text;  // of a scalar

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -90,16 +91,28 @@ Result<std::string> read_answer(const Socket& socket, Millis timeout) {
   return answer;
 }
 
+Result<uint16_t> port_of(const Socket& socket) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  if (::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+    return unavailable(reason(errno));
+  }
+  const in_port_t port = name.ss_family == AF_INET6
+                             ? reinterpret_cast<const sockaddr_in6&>(name).sin6_port
+                             : reinterpret_cast<const sockaddr_in&>(name).sin_port;
+  return ntohs(port);
+}
+
 }  // namespace
 
-Status try_listen(const std::string& address) {
+Result<uint16_t> try_listen(const std::string& address) {
   TARN_ASSIGN_OR_RETURN(const Addresses found, resolve(address));
   const Socket socket(*found);
   const int on = 1;
   ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   const bool is_free =
       ::bind(socket.fd(), found->ai_addr, found->ai_addrlen) == 0 && ::listen(socket.fd(), 1) == 0;
-  if (is_free) return Status::ok();
+  if (is_free) return port_of(socket);
   const int error = errno;
   if (error == EADDRINUSE) return already_exists("something listens on " + address);
   if (error == EACCES) return permission_denied(address + " is reserved for root");

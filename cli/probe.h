@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "common/base/clock.h"
@@ -8,10 +9,10 @@
 // First contact with an address, by plain TCP.
 namespace tarn::cli {
 
-// Whether HOST:PORT is free to listen on. Returns: ok; exists when something listens there;
-// permission_denied for a port that is reserved; invalid_argument; unavailable (not an address of
-// this machine).
-Status try_listen(const std::string& address);
+// Whether HOST:PORT is free to listen on. Returns: the port, for 0 one that was free; exists when
+// something listens there; permission_denied for a port that is reserved; invalid_argument;
+// unavailable (not an address of this machine).
+Result<uint16_t> try_listen(const std::string& address);
 
 // Connects, writes `request` and reads the answer, at most 64 KiB, until the peer closes.
 // Returns: the answer, empty without a request; unavailable; invalid_argument.

@@ -76,9 +76,9 @@ TEST(Machine, is_looked_at_as_a_whole) {
 }
 
 TEST(Probe, tells_a_free_port_from_one_in_use) {
-  EXPECT_TRUE(try_listen("127.0.0.1:0").is_ok());
-  EXPECT_EQ(try_listen("192.0.2.1:0").code(), Code::unavailable);
-  EXPECT_EQ(try_listen("nonsense").code(), Code::invalid_argument);
+  EXPECT_GT(try_listen("127.0.0.1:0").value(), 0);
+  EXPECT_EQ(try_listen("192.0.2.1:0").error().code(), Code::unavailable);
+  EXPECT_EQ(try_listen("nonsense").error().code(), Code::invalid_argument);
   EXPECT_EQ(check_port("192.0.2.1:0").health, Health::problem);
   EXPECT_EQ(check_etcd("127.0.0.1:1").health, Health::problem);
 }

@@ -42,13 +42,13 @@ class InFolder : public testing::Test {
  protected:
   InFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "tarn-cli-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
+    base = ::mkdtemp(name.data());
   }
-  ~InFolder() override { std::filesystem::remove_all(folder); }
+  ~InFolder() override { std::filesystem::remove_all(base); }
 
-  std::string at(const std::string& name) const { return folder + "/" + name; }
+  std::string at(const std::string& name) const { return base + "/" + name; }
 
-  std::string folder;
+  std::string base;
 };
 
 }  // namespace tarn::cli
