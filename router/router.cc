@@ -64,7 +64,7 @@ struct Router::Parts {
         workers(system_clock(), options.timing.dead_after,
                 {teller(events, cluster::EventKind::worker_up),
                  teller(events, cluster::EventKind::worker_lost)}),
-        controller({system_clock(), *authority, servers, view, events},
+        controller({system_clock(), *authority, servers, view, events, metrics},
                    {options.cluster, options.timing}),
         context{system_clock(),
                 authenticator,

@@ -13,9 +13,6 @@
 namespace tarn::cluster {
 namespace {
 
-// Spaces that one router knows; the authority's are among them.
-constexpr size_t kSpacesMax = 4096;
-
 bool is_serving(const ring::Member* member) {
   return member != nullptr &&
          (member->state == ring::MemberState::up || member->state == ring::MemberState::draining);
@@ -23,9 +20,21 @@ bool is_serving(const ring::Member* member) {
 
 }  // namespace
 
+Controller::Metrics::Metrics(metrics::Registry& registry)
+    : epoch(registry.gauge("tarn_config_epoch", "Epoch of the config that this router runs.")),
+      is_controller(registry.gauge("tarn_config_controller", "1 while it is the controller.")),
+      is_reachable(registry.gauge("tarn_config_authority_reachable",
+                                  "1 while the last call to the authority went through.")),
+      is_pending(
+          registry.gauge("tarn_config_pending", "1 while a change waits for the authority.")),
+      changes(registry.counter("tarn_config_changes_total", "Epochs that this router has made.")),
+      failures(registry.counter("tarn_config_failures_total",
+                                "Changes that lost a race or did not reach the authority.")) {}
+
 Controller::Controller(ControllerParts parts, ControllerOptions options)
     : x_parts(parts),
       x_options(std::move(options)),
+      x_metrics(parts.registry),
       x_planner(x_options.timing, parts.clock.now()),
       x_retry_at(parts.clock.now()) {}
 
@@ -75,16 +84,25 @@ void Controller::round() {
   }
   x_was_controller = is_controller;
   propose();
+  measure();
+}
+
+void Controller::measure() {
+  const ConfigSnapshot config = x_parts.view.current();
+  x_metrics.epoch.set(config == nullptr ? 0 : static_cast<double>(config->epoch.value));
+  x_metrics.is_controller.set(x_was_controller ? 1 : 0);
+  x_metrics.is_reachable.set(x_parts.authority.reachable() ? 1 : 0);
+  x_metrics.is_pending.set(pending_change().empty() ? 0 : 1);
 }
 
 void Controller::follow() {
   const auto stored = x_parts.authority.latest();
   if (stored == nullptr || !stored->state) return;
+  if (std::exchange(x_followed, stored->revision) == stored->revision) return;
   {
     MutexLock lock(x_mutex);
-    for (const member::NamedSpace& space : stored->state->spaces) {
-      if (!is_remembered(space) && x_spaces.size() < kSpacesMax) x_spaces.push_back(space);
-    }
+    for (const member::NamedSpace& space : stored->state->spaces)
+      note_space(space);
   }
   const ConfigSnapshot before = x_parts.view.current();
   const ring::ClusterConfig& now = stored->state->config;
@@ -114,6 +132,7 @@ void Controller::propose() {
   if (!change) return write_spaces(*stored);
   const auto swapped = swap(change->next, stored->revision);
   if (!swapped) return note_failure(swapped.status(), change->words);
+  x_metrics.changes.add();
   log::info("epoch {}: {}", change->next.config.epoch.value, change->words);
   if (TARN_FAULT_POINT("controller.crash_after_swap")) return;
   set_pending("");
@@ -163,6 +182,7 @@ Result<uint64_t> Controller::swap(const member::ClusterState& next, uint64_t exp
 }
 
 void Controller::note_failure(const Status& status, const std::string& words) {
+  x_metrics.failures.add();
   log::warn("{}: {}", words.empty() ? "spaces" : words, status.to_string());
   // A lost race, or an outcome that nobody knows: look again before the next attempt.
   if (!x_parts.authority.load().has_value()) {
@@ -191,7 +211,7 @@ Result<Epoch> Controller::change(const std::function<Status(ring::ClusterConfig&
 
 void Controller::remember_space(const member::NamedSpace& space) {
   MutexLock lock(x_mutex);
-  if (!is_remembered(space) && x_spaces.size() < kSpacesMax) x_spaces.push_back(space);
+  note_space(space);
 }
 
 std::vector<block::SpaceSpec> Controller::spaces(const std::string& tenant) const {
@@ -211,8 +231,14 @@ std::optional<block::SpaceSpec> Controller::find_space(const std::string& tenant
   return std::nullopt;
 }
 
-bool Controller::is_remembered(const member::NamedSpace& space) const {
-  return std::find(x_spaces.begin(), x_spaces.end(), space) != x_spaces.end();
+void Controller::note_space(const member::NamedSpace& space) {
+  if (x_spaces.size() >= kSpacesMax) return;
+  size_t of_tenant = 0;
+  for (const member::NamedSpace& known : x_spaces) {
+    if (known == space) return;
+    of_tenant += known.tenant == space.tenant ? 1 : 0;
+  }
+  if (of_tenant < kTenantSpacesMax) x_spaces.push_back(space);
 }
 
 std::string Controller::pending_change() const {

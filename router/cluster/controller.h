@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/metrics/registry.h"
 #include "router/cluster/config_view.h"
 #include "router/cluster/events.h"
 #include "router/cluster/planner.h"
@@ -25,6 +26,10 @@ inline constexpr Millis kAuthorityPause{200};
 // Times that an operator's change is tried again when another change came first.
 inline constexpr int kChangeAttempts = 8;
 
+// Spaces that one router knows, and those of one tenant among them.
+inline constexpr size_t kSpacesMax = 4096;
+inline constexpr size_t kTenantSpacesMax = 64;
+
 // All outlive the controller.
 struct ControllerParts {
   const Clock& clock;
@@ -32,6 +37,7 @@ struct ControllerParts {
   const ServerTable& servers;
   ConfigView& view;
   Events& events;
+  metrics::Registry& registry;
 };
 
 struct ControllerOptions {
@@ -61,7 +67,8 @@ class Controller {
   // Returns: the new config's epoch, what `edit` returns, unavailable.
   Result<Epoch> change(const std::function<Status(ring::ClusterConfig&)>& edit);
 
-  // Has the authority remember a space, soon and if there is room; nothing waits for it.
+  // Has the authority remember a space, soon and if there is room; nothing waits for it. Beyond
+  // kTenantSpacesMax spaces of its tenant it is not listed.
   void remember_space(const member::NamedSpace& space);
   // Those of one tenant that this router knows.
   std::vector<block::SpaceSpec> spaces(const std::string& tenant) const;
@@ -81,12 +88,27 @@ class Controller {
   void note_failure(const Status& status, const std::string& words);
   void set_pending(std::string words);
   void tell_changes(const ring::ClusterConfig* before, const ring::ClusterConfig& after);
-  bool is_remembered(const member::NamedSpace& space) const TARN_REQUIRES(x_mutex);
+  void note_space(const member::NamedSpace& space) TARN_REQUIRES(x_mutex);
 
   const ControllerParts x_parts;
   const ControllerOptions x_options;
 
+  struct Metrics {
+    explicit Metrics(metrics::Registry& registry);
+
+    metrics::Gauge& epoch;
+    metrics::Gauge& is_controller;
+    metrics::Gauge& is_reachable;
+    metrics::Gauge& is_pending;
+    metrics::Counter& changes;
+    metrics::Counter& failures;
+  };
+  void measure();
+
+  Metrics x_metrics;
+
   // The round's own.
+  uint64_t x_followed = 0;  // revision
   Planner x_planner;
   bool x_was_controller = false;
   Instant x_retry_at;

@@ -61,7 +61,7 @@ class ControllerTest : public ::testing::Test {
  protected:
   ControllerTest()
       : servers(clock, timing.dead_after),
-        controller({clock, authority, servers, view, events}, {"test", timing}) {
+        controller({clock, authority, servers, view, events, metrics}, {"test", timing}) {
     authority.clock = &clock;
     listening = events.subscribe([this](const Event& event) { heard.push_back(event); });
   }
@@ -96,6 +96,7 @@ class ControllerTest : public ::testing::Test {
   ServerTable servers;
   ConfigView view;
   Events events;
+  metrics::Registry metrics;
   std::vector<Event> heard;
   Events::Subscription listening;
   Controller controller;
@@ -203,6 +204,32 @@ TEST_F(ControllerTest, has_spaces_kept_without_a_new_epoch) {
   EXPECT_EQ(epoch(), 1u);
   EXPECT_EQ(controller.spaces("demo").size(), 1u);
   EXPECT_TRUE(controller.spaces("other").empty());
+  EXPECT_EQ(controller.find_space("demo", block::space_id(space.spec))->model, "m");
+  EXPECT_FALSE(controller.find_space("other", block::space_id(space.spec)).has_value());
+}
+
+TEST_F(ControllerTest, lets_no_tenant_fill_the_list_of_spaces) {
+  controller.round();
+  member::NamedSpace space{"demo", {}};
+  for (size_t i = 0; i < kTenantSpacesMax + 10; ++i) {
+    space.spec.model = "m" + std::to_string(i);
+    controller.remember_space(space);
+  }
+  EXPECT_EQ(controller.spaces("demo").size(), kTenantSpacesMax);
+  space.tenant = "other";
+  controller.remember_space(space);
+  EXPECT_EQ(controller.spaces("other").size(), 1u);
+  run(Millis(100), {});
+  EXPECT_EQ(authority.stored.state->spaces.size(), kTenantSpacesMax + 1);
+}
+
+TEST_F(ControllerTest, measures_what_it_does) {
+  controller.round();
+  beat("a");
+  run(Millis(400), {"a"});
+  EXPECT_EQ(metrics.gauge("tarn_config_epoch", "-").value(), 2);
+  EXPECT_EQ(metrics.gauge("tarn_config_controller", "-").value(), 1);
+  EXPECT_EQ(metrics.counter("tarn_config_changes_total", "-").value(), 1u);
 }
 
 TEST_F(ControllerTest, goes_on_from_the_authority_when_a_swap_went_unnoticed) {
@@ -229,7 +256,9 @@ TEST(ControllerDeathTest, leaves_a_whole_config_when_its_process_dies_after_a_sw
     ServerTable servers(system_clock(), Millis(600));
     ConfigView view;
     Events events;
-    Controller controller({system_clock(), *authority, servers, view, events}, {"test", {}});
+    metrics::Registry metrics;
+    Controller controller({system_clock(), *authority, servers, view, events, metrics},
+                          {"test", {}});
     fault::arm("controller.crash_after_swap", {fault::Action::crash, 0, 1, 0});
     controller.start();
     ServerBeat beat;
@@ -255,7 +284,8 @@ TEST(ControllerThread, follows_the_file_and_becomes_the_controller) {
   ServerTable servers(system_clock(), Millis(600));
   ConfigView view;
   Events events;
-  Controller controller({system_clock(), *authority, servers, view, events}, {"test", {}});
+  metrics::Registry metrics;
+  Controller controller({system_clock(), *authority, servers, view, events, metrics}, {"test", {}});
   controller.start();
   EXPECT_TRUE(eventually([&] { return view.current() != nullptr && controller.is_controller(); }));
 }
