@@ -36,7 +36,19 @@ void ChainCache::put_locked(const block::BlockHash& hash, const ring::KnownPlace
 void ChainCache::learn(const block::BlockHash& hash, const ring::KnownPlace& place) {
   if (x_is_flat) return;
   const MutexLock lock(x_mutex);
-  if (find_locked(hash) == nullptr) put_locked(hash, place);
+  learn_locked(hash, place);
+}
+
+// Of a block whose place is known already, this client knows better what stands behind it.
+void ChainCache::learn_locked(const block::BlockHash& hash, const ring::KnownPlace& place) {
+  const ring::KnownPlace* const known = find_locked(hash);
+  if (known == nullptr || known->place != place.place) put_locked(hash, place);
+}
+
+void ChainCache::forget(const block::BlockHash& hash) {
+  const MutexLock lock(x_mutex);
+  x_young.erase(hash);
+  x_old.erase(hash);
 }
 
 // Both ends known there: so is what lies between, but for what was forgotten.
@@ -55,7 +67,7 @@ void ChainCache::learn(const Run& run) {
   for (size_t i = 0; i < run.hashes.size(); ++i) {
     const bool is_last = run.ends_chain && i + 1 == run.hashes.size();
     const ring::BlockPlace place{run.anchor, run.first_index + static_cast<uint32_t>(i)};
-    if (find_locked(run.hashes[i]) == nullptr) put_locked(run.hashes[i], {place, is_last});
+    learn_locked(run.hashes[i], {place, is_last});
   }
 }
 

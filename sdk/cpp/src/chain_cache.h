@@ -34,7 +34,7 @@ class ChainCache {
 
   std::optional<ring::KnownPlace> find(const block::BlockHash& hash) const;
 
-  // What a router or a manifest says of a block. A place that is known already stays.
+  // What a router or a manifest says of a block: it goes before what this client had planned.
   void learn(const block::BlockHash& hash, const ring::KnownPlace& place);
   // The blocks of one extent in order, index by index.
   struct Run {
@@ -57,6 +57,9 @@ class ChainCache {
   // The owner said otherwise (extent_full), or a put was acknowledged at this place.
   void correct(const block::BlockHash& hash, const ring::BlockPlace& place, bool is_last);
 
+  // It is not at its place any more.
+  void forget(const block::BlockHash& hash);
+
   size_t size() const;
 
  private:
@@ -65,6 +68,8 @@ class ChainCache {
   ring::KnownPlace* find_locked(const block::BlockHash& hash) const TARN_REQUIRES(x_mutex);
   bool is_known_locked(const Run& run) const TARN_REQUIRES(x_mutex);
   void put_locked(const block::BlockHash& hash, const ring::KnownPlace& place)
+      TARN_REQUIRES(x_mutex);
+  void learn_locked(const block::BlockHash& hash, const ring::KnownPlace& place)
       TARN_REQUIRES(x_mutex);
   ring::BlockPlace plan_one(const ChainLink& link) TARN_REQUIRES(x_mutex);
 

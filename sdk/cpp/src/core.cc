@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 // Deadlines of calls that no caller waits for.
 constexpr Nanos kConnectTimeout = milliseconds(2000);
 constexpr Nanos kRefreshTimeout = milliseconds(2000);
+constexpr Nanos kDisconnectTimeout = milliseconds(300);
 
 }  // namespace
 
@@ -66,7 +67,10 @@ Result<std::shared_ptr<Core>> Core::open(ClientOptions options) {
 Core::~Core() {
   x_channels->stop();
   x_background.stop();
-  if (x_io != nullptr) x_io->stop();
+  if (x_io == nullptr) return;
+  const Instant deadline = system_clock().now() + kDisconnectTimeout;
+  for (const Wireup& wireup : x_io->stop())
+    x_storage.disconnect(wireup, deadline);
 }
 
 Status Core::start(Ports ports) {

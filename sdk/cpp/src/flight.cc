@@ -12,11 +12,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// While the first config, room or a connection is awaited.
+// While the first config or a connection is awaited; and while room is.
 constexpr Nanos kPollPause = milliseconds(5);
+constexpr Nanos kRoomPause = Micros(200);
 // After it an operation that was cancelled takes its connection with it.
 constexpr Nanos kCancelGrace = milliseconds(100);
 constexpr Nanos kConnectMost = std::chrono::seconds(1);
+constexpr Nanos kReconnectMost = milliseconds(200);
 constexpr Nanos kRoundFirst = milliseconds(20);
 constexpr Nanos kRoundMost = milliseconds(160);
 
@@ -82,8 +84,16 @@ void Flight::stop(Code code, FlightDeck& deck) {
 void Flight::dispatch(FlightDeck& deck) {
   TARN_CHECK(x_open.empty() && x_turning.empty());
   x_turning.swap(x_ready);
-  for (const uint32_t index : x_turning)
-    place_ready(index, deck);
+  for (size_t i = 0; i < x_turning.size(); ++i) {
+    if (!has_room(x_items[x_turning[i]], deck)) {
+      // Nor for those behind it: they are not even looked at.
+      x_ready.insert(x_ready.end(), x_turning.begin() + static_cast<std::ptrdiff_t>(i),
+                     x_turning.end());
+      wake_by(deck.now + kRoomPause);
+      break;
+    }
+    place_ready(x_turning[i], deck);
+  }
   x_turning.clear();
   for (Attempt* const attempt : std::exchange(x_open, {}))
     launch(*attempt, deck);
@@ -97,7 +107,6 @@ void Flight::place_ready(uint32_t index, FlightDeck& deck) {
     deck.wants_refresh = true;
     return again(index, deck.now + kPollPause);
   }
-  if (!has_room(item, deck)) return again(index, deck.now + Micros(200));
   if (kind() == Kind::put) return choose_writer(item, index, deck);
   choose_reader(item, index, deck);
 }
@@ -153,7 +162,7 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
   if (readiness == PeerTable::Readiness::down) return false;
   if (item.waits_until == Instant{}) {
     const Nanos half = (state().deadline() - deck.now) / 2;
-    item.waits_until = deck.now + std::min(half, kConnectMost);
+    item.waits_until = deck.now + std::min(half, peer->was_lost ? kReconnectMost : kConnectMost);
   }
   if (deck.now >= item.waits_until) return false;
   again(index, deck.now + kPollPause);
@@ -163,7 +172,11 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
 // All owners have been asked, or could not be.
 void Flight::end_round(FlightItem& item, uint32_t index, FlightDeck& deck) {
   const Code missed = item.is_corrupt ? Code::corrupt : Code::not_found;
-  if (!item.skipped) return settle(index, missed);
+  if (!item.skipped) {
+    // What was known of its place leads nowhere: the next get asks a router.
+    if (kind() == Kind::get) space().chains.forget(item.hash);
+    return settle(index, missed);
+  }
   const bool may_miss = kind() == Kind::get && item.has_missed;
   const bool is_enough = kind() == Kind::get && item.round + 1 >= kReadRoundsMax;
   if (may_miss && (item.round >= 1 || is_enough)) return settle(index, missed);

@@ -58,7 +58,7 @@ void IoLoop::start() {
   x_thread = std::thread([this] { run(); });
 }
 
-void IoLoop::stop() {
+std::vector<Wireup> IoLoop::stop() {
   x_is_stopping.store(true);
   {
     const MutexLock lock(x_mutex);
@@ -66,6 +66,7 @@ void IoLoop::stop() {
   }
   signal();
   if (x_thread.joinable()) x_thread.join();
+  return std::exchange(x_closed, {});
 }
 
 Status IoLoop::submit(std::shared_ptr<Flight> flight) {
@@ -239,7 +240,7 @@ void IoLoop::shut_down() {
   take_inbox();
   for (const auto& flight : x_flights)
     flight->state().cancel();
-  x_peers->close();
+  x_closed = x_peers->close();
   const Instant until = system_clock().now() + kShutDownMost;
   bool is_idle = false;
   while (!is_idle && system_clock().now() < until) {

@@ -40,7 +40,8 @@ class IoLoop {
   ~IoLoop();
 
   void start();
-  void stop();
+  // Returns the connections that were up until now. Idempotent.
+  std::vector<Wireup> stop();
 
   // Returns: ok; overloaded, cancelled: then the flight has not begun.
   Status submit(std::shared_ptr<Flight> flight);
@@ -94,6 +95,7 @@ class IoLoop {
   std::unique_ptr<PeerTable> x_peers;
   FlightDeck x_deck;
   std::vector<std::shared_ptr<Flight>> x_flights;
+  std::vector<Wireup> x_closed;
   Instant x_next_refresh{};
   bool x_peers_changed = false;
 };

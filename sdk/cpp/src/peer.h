@@ -17,7 +17,7 @@ namespace tarn::sdk {
 // A server that owes answers and says nothing for this long is taken for dead; a third of it before
 // it is asked by a ping. Transfers with less time left make it shorter.
 inline constexpr Nanos kSilenceMost = std::chrono::seconds(1);
-inline constexpr Nanos kSilenceLeast = std::chrono::milliseconds(20);
+inline constexpr Nanos kSilenceLeast = std::chrono::milliseconds(250);
 
 // The way to one lane of a server. Lives until its link is idle. One-thread ("tarn-io").
 struct Lane {
@@ -41,6 +41,7 @@ struct Peer {
   State state = State::idle;
   uint64_t attempt = 0;         // which Connect is awaited
   uint32_t failures = 0;        // in a row
+  bool was_mute = false;        // it was lost for its silence
   bool was_lost = false;        // since it was last heard: others are asked first
   bool has_spoken = false;      // on this connection
   Instant retry_at;             // when down

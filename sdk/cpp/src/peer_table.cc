@@ -14,7 +14,9 @@ namespace {
 constexpr Nanos kRetryFirst = std::chrono::milliseconds(20);
 constexpr Nanos kRetryMost = std::chrono::milliseconds(500);
 
+// At once after the loss of a connection that worked.
 Nanos retry_pause(uint32_t failures) {
+  if (failures == 0) return Nanos(0);
   return std::min(kRetryFirst * (1 << std::min(failures, 6u)), kRetryMost);
 }
 
@@ -58,7 +60,8 @@ PeerTable::Readiness PeerTable::readiness(Peer& peer, Instant now) {
       (peer.state == Peer::State::down && now >= peer.retry_at)) {
     begin_connect(peer);
   }
-  if (peer.state == Peer::State::connecting && !peer.was_lost) return Readiness::wait;
+  const bool is_hopeful = !peer.was_lost || (peer.failures <= 1 && !peer.was_mute);
+  if (peer.state == Peer::State::connecting && is_hopeful) return Readiness::wait;
   return Readiness::down;
 }
 
@@ -163,6 +166,7 @@ void PeerTable::on_message(uint64_t number, fabric::Bytes header, fabric::Payloa
     found->second->heard = x_now;
     if (Peer* const peer = find(found->second->server)) {
       peer->was_lost = false;
+      peer->was_mute = false;
       peer->has_spoken = true;
       peer->failures = 0;
     }
@@ -222,6 +226,7 @@ void PeerTable::turn(Instant now) {
       x_next_wake = std::min(x_next_wake, lane.link->next_deadline());
     }
     if (is_mute) peer.reset = unavailable(peer.member.name + " does not answer");
+    peer.was_mute |= is_mute;
     if (peer.reset) lose(peer, *std::exchange(peer.reset, std::nullopt));
     if (peer.state == Peer::State::down) x_next_wake = std::min(x_next_wake, peer.retry_at);
   }
@@ -259,10 +264,14 @@ void PeerTable::sweep() {
   });
 }
 
-void PeerTable::close() {
+std::vector<Wireup> PeerTable::close() {
   x_closed = true;
-  for (auto& [id, peer] : x_peers)
+  std::vector<Wireup> connected;
+  for (auto& [id, peer] : x_peers) {
+    if (peer.state == Peer::State::up) connected.push_back(peer.wireup);
     lose(peer, cancelled("the client is closing"));
+  }
+  return connected;
 }
 
 fabric::Port* PeerTable::port_of(fabric::Kind kind) const {

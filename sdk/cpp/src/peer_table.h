@@ -47,8 +47,8 @@ class PeerTable {
 
   // Null for a server that the config does not name.
   Peer* find(ServerId id);
-  // `wait`: the first connection is under way; `down`: it was lost or could not be made, and
-  // another attempt is under way or will be.
+  // `wait`: a connection is under way, the first, or the first after a loss that was not by
+  // silence; `down`: the server cannot be reached, and another attempt is under way or will be.
   Readiness readiness(Peer& peer, Instant now);
   // The lane that serves a position. Precondition: readiness() is up.
   Lane& lane_for(Peer& peer, Position position);
@@ -61,8 +61,8 @@ class PeerTable {
   // When turn() will next have something to do.
   Instant next_wake() const { return x_next_wake; }
 
-  // Ends all connections and makes no more.
-  void close();
+  // Ends all connections and makes no more. Returns what was connected.
+  std::vector<Wireup> close();
   bool is_idle() const { return x_dying.empty(); }
 
   std::vector<ConnectionInfo> connections() const;

@@ -1,5 +1,7 @@
 #include "sdk/cpp/src/rpc_router.h"
 
+#include <algorithm>
+
 #include "common/base/check.h"
 #include "common/rpc/convert.h"
 #include "proto/tarn/v1/cluster.grpc.pb.h"
@@ -8,6 +10,9 @@
 
 namespace tarn::sdk {
 namespace {
+
+// A balancer waits for it with a request in its hand.
+constexpr Nanos kRouteMost = std::chrono::milliseconds(1000);
 
 Status nonsense(const char* what) {
   return internal_error(std::string("a router answered nonsense: ") + what);
@@ -124,8 +129,10 @@ Result<RouteChoice> RpcRouter::route(const SpaceId& space, const RouteQuery& que
   request.set_new_tokens(query.new_tokens);
   for (const std::string& name : query.exclude)
     request.add_exclude(name);
+  // That no worker is alive is an answer, which waiting does not change.
+  const Instant soon = std::min(deadline, system_clock().now() + kRouteMost);
   TARN_ASSIGN_OR_RETURN(const auto answer,
-                        x_channels.call<v1::Workers>(&v1::Workers::Stub::Route, request, deadline));
+                        x_channels.call<v1::Workers>(&v1::Workers::Stub::Route, request, soon));
   return RouteChoice{answer.worker(), answer.endpoint(), answer.cached_tokens(),
                      answer.estimated_fetch_us()};
 }

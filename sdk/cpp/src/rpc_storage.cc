@@ -115,13 +115,12 @@ Result<Wireup> RpcStorage::connect(const std::string& endpoint, const IssuedTick
   return wireup;
 }
 
-void RpcStorage::disconnect(const Wireup& wireup, const IssuedTicket& ticket, Instant deadline) {
+void RpcStorage::disconnect(const Wireup& wireup, Instant deadline) {
   TARN_CHECK(wireup.channel != nullptr);
   grpc::ClientContext context;
   rpc::set_timeout(context, left_until(deadline));
   v1::DisconnectRequest request;
   request.set_connection_id(wireup.connection_id);
-  request.set_ticket(ticket.bytes);
   v1::DisconnectResponse answer;
   (void)v1::StorageControl::NewStub(wireup.channel->channel)
       ->Disconnect(&context, request, &answer);

@@ -58,7 +58,7 @@ class RpcStorage {
                          const std::vector<Offer>& offers, Instant deadline);
 
   // Tells the server that a connection is over; whether it hears it is of no matter.
-  void disconnect(const Wireup& wireup, const IssuedTicket& ticket, Instant deadline);
+  void disconnect(const Wireup& wireup, Instant deadline);
 
  private:
   const Credentials x_credentials;

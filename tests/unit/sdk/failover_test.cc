@@ -28,7 +28,7 @@ TEST_F(KvTest, APutWaitsForTheConfigThatNamesAnotherPrimary) {
   ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
   cluster->server(0).stop();
   Chain next("b", 12);
-  Transfer transfer = space->put_kv(next.puts());
+  Transfer transfer = space->put_kv(next.writes());
   EXPECT_FALSE(transfer.wait(100)) << "some of them belong to the server that died";
   cluster->declare_down(0);
   EXPECT_THAT(outcomes(transfer), ElementsAre(Outcome::ok));
@@ -43,7 +43,7 @@ TEST_F(KvTest, BlocksOfADeadServerAreMissesSoon) {
   ASSERT_GT(cluster->server(0).block_count(), 0u);
   cluster->server(0).stop();
   const Instant begin = system_clock().now();
-  Transfer transfer = space->get_kv(chain.gets());
+  Transfer transfer = space->get_kv(chain.reads());
   ASSERT_TRUE(transfer.wait());
   EXPECT_LT(ms_since(begin), 3000);
   for (size_t i = 0; i < 40; ++i) {
@@ -60,7 +60,7 @@ TEST_F(KvTest, AServerThatHangsCostsAGetNoMoreThanItsShare) {
   ASSERT_GT(cluster->server(0).block_count(), 0u);
   cluster->server(0).hang(true);
   const Instant begin = system_clock().now();
-  Transfer transfer = space->get_kv(chain.gets(), within(1000));
+  Transfer transfer = space->get_kv(chain.reads(), within(1000));
   ASSERT_TRUE(transfer.wait());
   EXPECT_LT(ms_since(begin), 990) << "half of the time for the first owner";
   for (size_t i = 0; i < 20; ++i) {
@@ -74,6 +74,15 @@ TEST_F(KvTest, AServerThatHangsCostsAGetNoMoreThanItsShare) {
   EXPECT_THAT(get(chain), ElementsAre(Outcome::ok));
 }
 
+TEST_F(KvTest, ALostConnectionIsMadeAgainWithoutAMiss) {
+  start(2);
+  Chain chain("a", 20);
+  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  fault::arm("link.send", {fault::Action::fail, 0, 1, 0});
+  EXPECT_THAT(get(chain), ElementsAre(Outcome::ok));
+  EXPECT_EQ(cluster->server(0).connects() + cluster->server(1).connects(), 3u);
+}
+
 TEST_F(KvTest, NothingOutlivesItsDeadline) {
   start(1);
   Chain chain("a", 3, 300'000);
@@ -81,8 +90,8 @@ TEST_F(KvTest, NothingOutlivesItsDeadline) {
   cluster->server(0).hang(true);
   Chain other("b", 3, 300'000);
   const Instant begin = system_clock().now();
-  Transfer put = space->put_kv(other.puts(), within(200));
-  Transfer get = space->get_kv(chain.gets(), within(200));
+  Transfer put = space->put_kv(other.writes(), within(200));
+  Transfer get = space->get_kv(chain.reads(), within(200));
   EXPECT_FALSE(space->exists(chain.hashes, within(200)));
   EXPECT_TRUE(put.wait());
   EXPECT_TRUE(get.wait());
@@ -101,13 +110,13 @@ TEST_F(KvTest, ATransferIsCancelled) {
   ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
   cluster->server(0).hang(true);
   const Instant begin = system_clock().now();
-  Transfer get = space->get_kv(chain.gets());
+  Transfer get = space->get_kv(chain.reads());
   get.cancel();
   EXPECT_THAT(outcomes(get), ElementsAre(Outcome::cancelled));
   EXPECT_FALSE(get.all_ok());
   {
     Chain other("b", 2);
-    const Transfer dropped = space->put_kv(other.puts());
+    const Transfer dropped = space->put_kv(other.writes());
   }
   EXPECT_LT(ms_since(begin), 2000) << "the end of a Transfer cancels it";
   cluster->server(0).hang(false);
@@ -125,7 +134,7 @@ TEST_F(KvTest, ServersThatAreBusyAreAskedAgain) {
   EXPECT_THAT(get(chain), ElementsAre(Outcome::ok));
   cluster->server(0).refuse(Code::permission_denied, 1);
   Chain last("c", 1);
-  Transfer refused = space->put_kv(last.puts());
+  Transfer refused = space->put_kv(last.writes());
   EXPECT_THAT(outcomes(refused), ElementsAre(Outcome::permission_denied));
   EXPECT_EQ(refused.outcomes()[0].message, "as the test says");
 }
@@ -159,7 +168,7 @@ TEST_F(KvTest, AGetFromUnreachableServersSaysSoEarly) {
   ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
   cluster->server(0).stop();
   const Instant begin = system_clock().now();
-  Transfer get = space->get_kv(chain.gets());
+  Transfer get = space->get_kv(chain.reads());
   EXPECT_THAT(outcomes(get), ElementsAre(Outcome::unavailable));
   EXPECT_LT(ms_since(begin), 4000) << "and not at the deadline";
   EXPECT_THAT(get.outcomes()[0].message, HasSubstr("owner"));

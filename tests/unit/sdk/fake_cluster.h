@@ -84,6 +84,7 @@ class FakeServer {
   // The anchor that a block was put under.
   std::string anchor_of(const std::string& hash) const;
   uint32_t connects() const { return x_connects.load(); }
+  uint32_t disconnects() const { return x_disconnects.load(); }
 
   // The next so many requests are answered with this code.
   void refuse(Code code, uint32_t times);
@@ -113,6 +114,7 @@ class FakeServer {
   std::atomic<bool> x_hangs{false};
   std::atomic<bool> x_stopped{false};
   std::atomic<uint32_t> x_connects{0};
+  std::atomic<uint32_t> x_disconnects{0};
   std::atomic<Code> x_refusal{Code::ok};
   mutable std::mutex x_mutex;
   std::deque<std::function<void()>> x_jobs;

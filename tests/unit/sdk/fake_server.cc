@@ -42,6 +42,11 @@ struct FakeControl : v1::StorageControl::Service {
     *answer = *filled;
     return grpc::Status::OK;
   }
+  grpc::Status Disconnect(grpc::ServerContext*, const v1::DisconnectRequest*,
+                          v1::DisconnectResponse*) override {
+    ++server.x_disconnects;
+    return grpc::Status::OK;
+  }
   FakeServer& server;
 };
 

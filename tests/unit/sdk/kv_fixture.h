@@ -22,7 +22,7 @@ struct Chain {
     }
   }
 
-  std::vector<PutItem> puts(size_t first = 0, uint32_t shard = 0) {
+  std::vector<PutItem> writes(size_t first = 0, uint32_t shard = 0) {
     std::vector<PutItem> items;
     for (size_t i = first; i < hashes.size(); ++i) {
       PutItem item;
@@ -37,7 +37,7 @@ struct Chain {
     }
     return items;
   }
-  std::vector<GetItem> gets(uint32_t shard = 0) {
+  std::vector<GetItem> reads(uint32_t shard = 0) {
     std::vector<GetItem> items;
     for (size_t i = 0; i < hashes.size(); ++i)
       items.push_back({hashes[i], {Slice::of(rooms[i].data(), rooms[i].size())}, shard});
@@ -89,11 +89,11 @@ class KvTest : public ::testing::Test {
     return all;
   }
   std::vector<Outcome> put(Chain& chain, CallOptions options = {}) {
-    Transfer transfer = space->put_kv(chain.puts(), options);
+    Transfer transfer = space->put_kv(chain.writes(), options);
     return outcomes(transfer);
   }
   std::vector<Outcome> get(Chain& chain, CallOptions options = {}) {
-    Transfer transfer = space->get_kv(chain.gets(), options);
+    Transfer transfer = space->get_kv(chain.reads(), options);
     return outcomes(transfer);
   }
 

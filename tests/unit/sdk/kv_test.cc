@@ -25,7 +25,7 @@ TEST_F(KvTest, WhatWasPutIsGot) {
 TEST_F(KvTest, ATransferIsReadableWhenItHasEnded) {
   start(1);
   Chain chain("a", 3);
-  Transfer transfer = space->put_kv(chain.puts());
+  Transfer transfer = space->put_kv(chain.writes());
   pollfd readable{transfer.fd(), POLLIN, 0};
   EXPECT_EQ(::poll(&readable, 1, 5000), 1);
   EXPECT_TRUE(transfer.poll());
@@ -61,7 +61,7 @@ TEST_F(KvTest, AFullExtentMakesTheRestOfTheChainBeginAnother) {
   }
   Space theirs = other->open_space(space->spec()).value();
   Chain fork("b", 2);
-  auto items = fork.puts();
+  auto items = fork.writes();
   items[0].parent = "a-1";
   Transfer forked = theirs.put_kv(items);
   ASSERT_THAT(outcomes(forked), ElementsAre(Outcome::ok));
@@ -94,10 +94,10 @@ TEST_F(KvTest, ShardsAreBlocksOfTheirOwn) {
   start(1);
   space.emplace(open(2));
   Chain chain("a", 2);
-  Transfer put = space->put_kv(chain.puts(0, 1));
+  Transfer put = space->put_kv(chain.writes(0, 1));
   ASSERT_THAT(outcomes(put), ElementsAre(Outcome::ok));
   EXPECT_THAT(get(chain), ElementsAre(Outcome::miss));
-  Transfer second = space->get_kv(chain.gets(1));
+  Transfer second = space->get_kv(chain.reads(1));
   EXPECT_THAT(outcomes(second), ElementsAre(Outcome::ok));
   EXPECT_FALSE(space->exists(chain.hashes).value()[0]) << "shard 0 is not there";
 }
@@ -106,7 +106,7 @@ TEST_F(KvTest, InAFlatSpaceEveryBlockStandsAlone) {
   start(2);
   space.emplace(open(1, true));
   Chain chain("k", 8);
-  auto items = chain.puts();
+  auto items = chain.writes();
   for (PutItem& item : items)
     item.parent.clear();
   Transfer put = space->put_kv(items);
@@ -122,7 +122,7 @@ TEST_F(KvTest, InAFlatSpaceEveryBlockStandsAlone) {
 TEST_F(KvTest, ExistsAsksTheOwners) {
   start(3);
   Chain chain("a", 6);
-  auto items = chain.puts();
+  auto items = chain.writes();
   Transfer put = space->put_kv(std::span(items).first(5));
   ASSERT_THAT(outcomes(put), ElementsAre(Outcome::ok));
   const auto here = space->exists(chain.hashes);
@@ -140,7 +140,7 @@ TEST_F(KvTest, ExistsAsksTheOwners) {
 TEST_F(KvTest, WhatIsNotValidIsNamed) {
   start(1);
   Chain chain("a", 6);
-  auto items = chain.puts();
+  auto items = chain.writes();
   items[0].hash.clear();
   items[1].slices.clear();
   items[2].slices[0].data = nullptr;
@@ -224,19 +224,29 @@ TEST_F(KvTest, BuffersAreUsedUntilTheyAreFreed) {
   EXPECT_FALSE(client->allocate(0));
 }
 
+TEST_F(KvTest, AClientThatGoesSaysSo) {
+  start(1);
+  Chain chain("a", 1);
+  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  space.reset();
+  EXPECT_EQ(cluster->server(0).disconnects(), 0u);
+  client.reset();
+  EXPECT_EQ(cluster->server(0).disconnects(), 1u);
+}
+
 TEST_F(KvTest, ManyTransfersRunAtOnce) {
   start(3);
   std::deque<Chain> chains;
   std::vector<Transfer> puts;
   for (int i = 0; i < 30; ++i) {
     Chain& chain = chains.emplace_back("chain" + std::to_string(i), 8);
-    puts.push_back(space->put_kv(chain.puts()));
+    puts.push_back(space->put_kv(chain.writes()));
   }
   for (Transfer& put : puts)
     EXPECT_THAT(outcomes(put), ElementsAre(Outcome::ok));
   std::vector<Transfer> gets;
   for (Chain& chain : chains)
-    gets.push_back(space->get_kv(chain.gets()));
+    gets.push_back(space->get_kv(chain.reads()));
   for (Transfer& get : gets)
     EXPECT_THAT(outcomes(get), ElementsAre(Outcome::ok));
   for (const Chain& chain : chains)

@@ -76,6 +76,12 @@ TEST(ChainCacheTest, RunsAreLearnt) {
   EXPECT_EQ(cache.find(hash("b"))->place, (ring::BlockPlace{hash("r"), 2}));
   EXPECT_TRUE(cache.find(hash("b"))->is_last);
   EXPECT_FALSE(cache.find(hash("a"))->is_last);
+  // What a manifest says goes before what was known.
+  const std::vector<block::BlockHash> moved{hash("b")};
+  cache.learn({hash("b"), 0, moved, true});
+  EXPECT_EQ(cache.find(hash("b"))->place.anchor, hash("b"));
+  cache.forget(hash("b"));
+  EXPECT_FALSE(cache.find(hash("b")));
 }
 
 TEST(ChainCacheTest, ForgetsTheOlderHalf) {

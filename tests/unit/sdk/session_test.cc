@@ -28,7 +28,7 @@ TEST_F(KvTest, ASessionIsResumedByAnotherClient) {
   EXPECT_EQ(manifest->block_count, 10u);
   EXPECT_EQ(manifest->token_count, 163u);
   EXPECT_EQ(manifest->tail, "rest");
-  Transfer get = theirs.get_kv(chain.gets());
+  Transfer get = theirs.get_kv(chain.reads());
   EXPECT_THAT(outcomes(get), ElementsAre(Outcome::ok));
   EXPECT_TRUE(chain.is_whole());
   EXPECT_EQ(cluster->state().locates, 0u) << "the manifest said where the blocks lie";
@@ -133,7 +133,7 @@ TEST_F(KvTest, MatchTeachesWhereBlocksLie) {
   EXPECT_EQ(matched.value().runs[0].server, "s1");
   EXPECT_EQ(matched.value().runs[0].tier, "dram");
   // So a put that goes on from there needs no Locate.
-  auto items = chain.puts(3);
+  auto items = chain.writes(3);
   Transfer put = space->put_kv(items);
   ASSERT_THAT(outcomes(put), ElementsAre(Outcome::ok));
   EXPECT_EQ(cluster->state().locates, 0u);

@@ -56,7 +56,7 @@ TEST_F(KvTest, ADeadServerIsNoticedOverUcxToo) {
   cluster->server(1).hang(true);
   CallOptions options;
   options.timeout_ms = 800;
-  Transfer get = space->get_kv(chain.gets(), options);
+  Transfer get = space->get_kv(chain.reads(), options);
   ASSERT_TRUE(get.wait());
   for (size_t i = 0; i < 30; ++i) {
     if (cluster->server(0).has(chain.hashes[i])) {
