@@ -15,6 +15,7 @@ class EvictionQueueTest : public testing::Test {
     auto extent = std::make_unique<Extent>();
     extent->key.space.bytes[0] = static_cast<uint8_t>(number);
     extent->key.space.bytes[1] = static_cast<uint8_t>(number >> 8);
+    extent->key.anchor = *block::BlockHash::from("anchor");
     x_queue.add(*extent);
     x_queue.grow(*extent, bytes);
     x_extents.push_back(std::move(extent));
