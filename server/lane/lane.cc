@@ -140,6 +140,9 @@ void Lane::drain_and_leave() {
   }
   if (!is_idle()) log::warn("lane {} ends with operations in flight", x_options.lane);
   turn();
+  // What is still in flight calls back now, while those who wait for it are there.
+  x_options.ports.clear();
+  turn();
 }
 
 void Lane::close() {

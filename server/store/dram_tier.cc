@@ -64,6 +64,9 @@ Status DramTier::check_new(const BlockPut& put) const {
   if (header.payload_bytes == 0 || header.payload_bytes > kBlockBytesMax) {
     return invalid_argument("payload: a block has 1 byte to 64 MiB");
   }
+  if (!x_memory.may_ever_hold(header.payload_bytes)) {
+    return invalid_argument("payload: larger than the dram that this server may use for it");
+  }
   if (header.key.hash.is_empty() || header.anchor.is_empty()) {
     return invalid_argument("hash, anchor: 1 to 32 bytes");
   }

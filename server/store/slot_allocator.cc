@@ -116,6 +116,14 @@ bool SlotAllocator::may_grow(const DomainId& domain, uint64_t bytes) const {
          domain_bytes(domain) + wanted <= x_options.domain_cap_bytes + empty_bytes(&domain);
 }
 
+bool SlotAllocator::may_ever_hold(uint64_t bytes) const {
+  const uint64_t wanted = bytes <= kMixedBlockBytesMax
+                              ? kMixedSlabBytes
+                              : memory::slab_bytes_of(memory::size_class_of(bytes));
+  return wanted <= x_options.cap_bytes &&
+         (x_options.domain_cap_bytes == 0 || wanted <= x_options.domain_cap_bytes);
+}
+
 Status SlotAllocator::grow(const DomainId& domain, uint64_t bytes) {
   const uint64_t wanted = bytes_to_grow(domain, bytes);
   TARN_ASSIGN_OR_RETURN(auto slab, x_options.pool->take(wanted));

@@ -74,6 +74,9 @@ class SlotAllocator {
   // True when a slab for such blocks fits under the caps, empty slabs of others being dropped.
   bool may_grow(const DomainId& domain, uint64_t bytes) const;
 
+  // False for blocks that no eviction makes room for: their slab is larger than a cap.
+  bool may_ever_hold(uint64_t bytes) const;
+
   // Adds a slab for such blocks. Precondition: may_grow. Returns: ok, overloaded (none is ready).
   Status grow(const DomainId& domain, uint64_t bytes);
 

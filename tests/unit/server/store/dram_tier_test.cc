@@ -188,6 +188,13 @@ TEST_F(DramTierTest, BlocksOfAllSizesHaveAPlace) {
   EXPECT_EQ(pin->bytes().size(), 64 * kMiB);
 }
 
+TEST_F(DramTierTest, ABlockThatNeverFitsIsToldSo) {
+  open(24 * kMiB);
+  const Status told = put({.hash = 1, .bytes = 64 * kMiB});
+  EXPECT_EQ(told.code(), Code::invalid_argument);
+  EXPECT_NE(told.message().find("dram"), std::string::npos);
+}
+
 TEST_F(DramTierTest, SlabsMoveBetweenSizes) {
   open(44 * kMiB);
   for (uint64_t i = 1; i <= 3000; ++i)
