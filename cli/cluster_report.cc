@@ -76,12 +76,26 @@ std::string yes_no(bool value) {
   return value ? "yes" : "no";
 }
 
+// A tenant is not told.
+std::string authority_text(const RouterReport& router) {
+  if (router.authority.empty()) return "-";
+  return router.authority + (router.authority_reachable ? "" : " (unreachable)");
+}
+
+std::string dram_text(const ServerReport& server) {
+  if (server.dram_bytes == 0) return "-";
+  return format_bytes(server.dram_used_bytes) + " of " + format_bytes(server.dram_bytes);
+}
+
+std::string or_dash(const std::string& text) {
+  return text.empty() ? "-" : text;
+}
+
 std::string routers_text(const ClusterReport& report) {
   Table table({"ROUTER", "ENDPOINT", "EPOCH", "CONTROLLER", "AUTHORITY", "BLOCKS INDEXED"});
   for (const RouterReport& router : report.routers) {
     table.add({router.name, router.endpoint, std::to_string(router.epoch),
-               yes_no(router.is_controller),
-               router.authority + (router.authority_reachable ? "" : " (unreachable)"),
+               yes_no(router.is_controller), authority_text(router),
                std::to_string(router.indexed_blocks) + (router.index_synced ? "" : " (syncing)")});
   }
   for (const SilentRouter& router : report.silent)
@@ -94,9 +108,8 @@ std::string servers_text(const std::vector<ServerReport>& servers) {
   Table table({"SERVER", "ID", "ENDPOINT", "DOMAIN", "STATE", "SILENT", "DRAM", "BLOCKS", "SLOTS"});
   for (const ServerReport& server : servers) {
     table.add(
-        {server.name, std::to_string(server.id), server.endpoint, server.domain, server.state,
-         format_duration(server.silent_ms),
-         format_bytes(server.dram_used_bytes) + " of " + format_bytes(server.dram_bytes),
+        {server.name, std::to_string(server.id), or_dash(server.endpoint), or_dash(server.domain),
+         server.state, format_duration(server.silent_ms), dram_text(server),
          std::to_string(server.blocks),
          std::to_string(server.slots_primary) + " of " + std::to_string(server.slots_synced)});
   }

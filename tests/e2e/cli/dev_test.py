@@ -10,7 +10,9 @@ import tempfile
 import time
 import unittest
 
-TARN = pathlib.Path(os.environ.get("TARN_BINARY_DIR", "build/release")) / "bin" / "tarn"
+BUILD = pathlib.Path(os.environ.get("TARN_BINARY_DIR", "build/release"))
+TARN = BUILD / "bin" / "tarn"
+EXAMPLE = BUILD / "sdk" / "cpp" / "example_resume_session"
 START_S = 60
 MIB = 1 << 20
 
@@ -206,6 +208,27 @@ class OneServer(DevCase):
         self.dev.event("ready")
         self.assertEqual(before, {name: (self.folder / name).read_bytes() for name in kept})
         self.assertEqual([s["state"] for s in self.tarn("status", "--json")["servers"]], ["up"])
+
+    def test_sessions_are_listed_shown_forked_and_removed(self):
+        self.assertEqual(self.tarn("session", "ls", "--json")["sessions"], [])
+        environment = os.environ | {"TARN_CREDENTIALS": str(self.folder)}
+        subprocess.run([EXAMPLE, "put", "talk"], env=environment, check=True, timeout=60)
+        shown = self.tarn("session", "show", "talk", "--json")
+        self.assertEqual((shown["version"], shown["blocks"], shown["tokens"]), (2, 4, 64))
+        self.assertEqual(sum(len(run["hashes"]) for run in shown["runs"]), 4)
+        self.assertEqual(self.tarn("session", "fork", "talk", "branch"), "branch\n")
+        self.tarn("session", "fork", "talk", "branch", code=1)
+        listed = self.tarn("session", "ls", "--json")["sessions"]
+        self.assertEqual([s["id"] for s in listed], ["branch", "talk"])
+        self.assertEqual(listed[0]["parent"], "talk")
+        self.assertIn("branch", self.tarn("session", "ls", "br"))
+        # They are on disk: the child's death takes none.
+        os.kill(self.ready["child_pid"], signal.SIGKILL)
+        self.dev.event("died")
+        self.dev.event("ready")
+        self.tarn("session", "rm", "talk")
+        self.tarn("session", "show", "talk", code=1)
+        self.assertIn("version  1", self.tarn("session", "show", "branch"))
 
     def test_doctor_knows_the_folder(self):
         done = subprocess.run(

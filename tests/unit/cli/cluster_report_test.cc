@@ -75,6 +75,16 @@ TEST(Report, tells_what_waits) {
   EXPECT_THAT(to_text(report), HasSubstr("(unreachable)"));
 }
 
+TEST(Report, shows_a_dash_for_what_a_tenant_is_not_told) {
+  ClusterReport report = small_cluster();
+  report.routers[1].authority.clear();
+  report.routers[1].authority_reachable = false;
+  report.routers[1].servers[0].dram_bytes = 0;
+  EXPECT_THAT(to_text(report), Not(HasSubstr("(unreachable)")));
+  EXPECT_THAT(to_text(report), HasSubstr("s1      1   -         -       up"));
+  EXPECT_THAT(to_text(report), Not(HasSubstr("0 B")));
+}
+
 TEST(Report, has_json_for_programs) {
   const std::string text = to_json(small_cluster()).text();
   EXPECT_THAT(text, HasSubstr("\"epoch\": 7"));
