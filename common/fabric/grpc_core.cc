@@ -67,6 +67,8 @@ Result<uint64_t> GrpcCore::connect_to_client(ConnectOptions options) {
   if (!well_formed) return invalid_argument("this is not the address of a client's gRPC port");
   Peer peer;
   peer.stream = x_identity.streams->find(options.peer_address);
+  // Of an earlier connection of the client's: the new one is about to bring its own.
+  if (peer.stream != nullptr && peer.stream->is_broken()) peer.stream = nullptr;
   peer.token = std::move(options.peer_address);
   peer.lane = x_identity.lane;
   peer.link = options.link;
@@ -170,7 +172,8 @@ void GrpcCore::handle(GrpcEvent& event) {
 
 void GrpcCore::on_opened(const std::shared_ptr<GrpcStream>& stream) {
   for (auto& [id, peer] : x_peers) {
-    if (peer.stream == nullptr && peer.token == stream->token()) peer.stream = stream;
+    if (peer.lost || peer.token != stream->token()) continue;
+    if (peer.stream == nullptr) peer.stream = stream;
   }
 }
 

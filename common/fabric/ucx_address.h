@@ -19,6 +19,7 @@ struct UcxIdentity {
 
 // No worker address of UCX comes near it; more is refused.
 inline constexpr size_t kUcxAddressBytesMax = 16 * 1024;
+inline constexpr size_t kUcxWorkerAddressBytesMax = 4 * 1024;
 
 // Wraps a worker address for the way through StorageControl.Connect: magic, CRC32C, the identity,
 // the address. It guards against mistakes, not against an attacker, who could make a valid one.

@@ -18,7 +18,7 @@ struct UcxPeer;
 // UCX's own callback, and only then free again.
 struct UcxOperation {
   UcxWorker* worker = nullptr;
-  UcxPeer* peer = nullptr;  // null where the peer of a receive cannot be told
+  UcxPeer* peer = nullptr;
   SendDone sent;
   ReceiveDone received;
   // Of a send: UCX reads the header until the send ends, the caller's is gone by then.

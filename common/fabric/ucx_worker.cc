@@ -1,7 +1,12 @@
 #include "common/fabric/ucx_worker.h"
 
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "common/base/fault_point.h"
 #include "common/base/log.h"
@@ -11,14 +16,24 @@
 namespace tarn::fabric {
 namespace {
 
-// The one active message that we register.
+// The active messages that we register.
 constexpr unsigned kMessageId = 1;
+constexpr unsigned kHelloId = 2;
 // Rounds of UCX in one progress(): enough to drain a burst, few enough to keep a lane's turn short.
 constexpr int kProgressRoundsMax = 32;
 // After a close, how long arm() declines to sleep: UCX ends operations in progress calls for which
 // it raises no event.
 constexpr Millis kCloseSpin{50};
 constexpr Millis kShutDownWait{1000};
+constexpr int kQuietRounds = 200;
+// How long a close waits for an endpoint that UCX is still wiring up: where it goes away in the
+// middle, 1.13 aborts the process on the other side (an assertion on a reply that was not sent
+// yet).
+constexpr Millis kWireUpWait{500};
+// Endpoints that said hello and were not yet taken over; one more lets an older one go.
+constexpr size_t kStrangersMax = 4096;
+// What a message begins with: the id of the sender's port.
+constexpr size_t kPrefixBytes = sizeof(uint64_t);
 
 std::string words(const char* what, ucs_status_t status) {
   return std::string(what) + ": " + ucs_status_string(status);
@@ -46,11 +61,10 @@ Gathered gather(std::span<const Part> parts, std::vector<ucp_dt_iov_t>* iov,
   return {iov->data(), iov->size()};
 }
 
-Code code_of(const UcxPeer* peer, ucs_status_t status) {
+Code code_of(const UcxPeer& peer, ucs_status_t status) {
   if (status == UCS_OK) return Code::ok;
-  if (peer != nullptr && peer->closed_by_user) return Code::cancelled;
-  if (peer != nullptr && peer->state == UcxPeer::State::lost) return Code::unavailable;
-  if (status == UCS_ERR_CANCELED) return Code::cancelled;
+  if (peer.closed_by_user) return Code::cancelled;
+  if (peer.state == UcxPeer::State::lost) return Code::unavailable;
   if (status == UCS_ERR_NO_MEMORY || status == UCS_ERR_INVALID_PARAM) return Code::internal;
   return Code::unavailable;
 }
@@ -79,6 +93,11 @@ class UcxPayload : public Payload {
       return;
     }
     if (x_source.by_rendezvous && x_source.bytes > 0) {
+      // Nobody could end it by a close.
+      if (x_source.peer == nullptr) {
+        x_worker.x_ended.add(std::move(done), Code::unavailable, 0);
+        return;
+      }
       x_worker.receive(x_source.peer, x_source.data, into, std::move(done));
       return;
     }
@@ -102,22 +121,45 @@ Result<std::shared_ptr<UcxWorker>> UcxWorker::open(UcxPort::Options options) {
 
 UcxWorker::UcxWorker(UcxPort::Options options)
     : x_options(std::move(options)),
-      x_sends(x_options.sends_max, kHeaderBytesMax),
+      x_sends(x_options.sends_max, kPrefixBytes + kHeaderBytesMax),
       x_receives(x_options.receives_max, 0) {}
 
 UcxWorker::~UcxWorker() {
-  if (x_worker != nullptr) ucp_worker_destroy(x_worker);
+  x_senders.reset();
+  if (x_receiver != nullptr) ucp_worker_destroy(x_receiver);
+  if (x_event_fd >= 0) ::close(x_event_fd);
 }
 
 Status UcxWorker::start() {
-  ucp_worker_params_t parameters{};
-  parameters.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
-  parameters.thread_mode = UCS_THREAD_MODE_SERIALIZED;
-  ucs_status_t status = ucp_worker_create(context().handle(), &parameters, &x_worker);
-  if (status != UCS_OK) {
-    x_worker = nullptr;
-    return unavailable(words(("UCX has no worker for " + context().transport()).c_str(), status));
+  if (getrandom(&x_port_id, sizeof(x_port_id), 0) != sizeof(x_port_id)) {
+    return unavailable("no random number for the id of a UCX port");
   }
+  x_event_fd = epoll_create1(EPOLL_CLOEXEC);
+  if (x_event_fd < 0) return unavailable("no epoll for a UCX port");
+  x_senders =
+      std::make_unique<UcxSenders>(UcxSenders::Owner{context().handle(), x_event_fd, x_port_id});
+  TARN_RETURN_IF_ERROR(open_receiver());
+  return set_handlers();
+}
+
+Status UcxWorker::open_receiver() {
+  TARN_ASSIGN_OR_RETURN(x_receiver, create_worker(context().handle()));
+  TARN_ASSIGN_OR_RETURN(const UcxWorkerFacts facts, query_worker(x_receiver));
+  TARN_RETURN_IF_ERROR(watch_worker(x_receiver, x_event_fd).status());
+  // A longer header aborts the sender's process.
+  if (facts.header_bytes_max < kPrefixBytes + kHeaderBytesMax) {
+    return unavailable("UCX takes headers of " + std::to_string(facts.header_bytes_max) +
+                       " bytes at most here; raise its segment size");
+  }
+  if (facts.address.size() > kUcxWorkerAddressBytesMax) {
+    return unavailable("the UCX worker address is too long");
+  }
+  const std::string id(reinterpret_cast<const char*>(&x_port_id), kPrefixBytes);
+  x_address = wrap_ucx_address(context().identity(), id + facts.address);
+  return Status::ok();
+}
+
+Status UcxWorker::set_handlers() {
   ucp_am_handler_param_t handler{};
   handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB |
                        UCP_AM_HANDLER_PARAM_FIELD_ARG | UCP_AM_HANDLER_PARAM_FIELD_FLAGS;
@@ -129,32 +171,23 @@ Status UcxWorker::start() {
   };
   handler.arg = this;
   handler.flags = UCP_AM_FLAG_WHOLE_MSG;
-  status = ucp_worker_set_am_recv_handler(x_worker, &handler);
+  ucs_status_t status = ucp_worker_set_am_recv_handler(x_receiver, &handler);
   if (status != UCS_OK) return unavailable(words("UCX takes no message handler", status));
-  status = ucp_worker_get_efd(x_worker, &x_event_fd);
-  if (status != UCS_OK) return unavailable(words("UCX has no event fd", status));
-  return learn_address();
-}
-
-Status UcxWorker::learn_address() {
-  ucp_worker_attr_t attributes{};
-  attributes.field_mask = UCP_WORKER_ATTR_FIELD_ADDRESS | UCP_WORKER_ATTR_FIELD_MAX_AM_HEADER;
-  const ucs_status_t status = ucp_worker_query(x_worker, &attributes);
-  if (status != UCS_OK) return unavailable(words("UCX tells no address", status));
-  const std::string raw(reinterpret_cast<const char*>(attributes.address),
-                        attributes.address_length);
-  ucp_worker_release_address(x_worker, attributes.address);
-  // A longer header aborts the sender's process.
-  if (attributes.max_am_header < kHeaderBytesMax) {
-    return unavailable("UCX takes headers of " + std::to_string(attributes.max_am_header) +
-                       " bytes at most here; raise its segment size");
-  }
-  if (raw.size() > kUcxAddressBytesMax) return unavailable("the UCX worker address is too long");
-  x_address = wrap_ucx_address(context().identity(), raw);
+  handler.id = kHelloId;
+  handler.cb = [](void* self, const void* header, size_t header_bytes, void*, size_t,
+                  const ucp_am_recv_param_t* message) {
+    if ((message->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) != 0) {
+      static_cast<UcxWorker*>(self)->on_hello({static_cast<const std::byte*>(header), header_bytes},
+                                              message->reply_ep);
+    }
+    return UCS_OK;
+  };
+  status = ucp_worker_set_am_recv_handler(x_receiver, &handler);
+  if (status != UCS_OK) return unavailable(words("UCX takes no message handler", status));
   return Status::ok();
 }
 
-UcxPeer* UcxWorker::free_slot() {
+UcxPeer* UcxWorker::take_slot() {
   if (!x_free_peers.empty()) {
     UcxPeer* const peer = x_free_peers.back();
     x_free_peers.pop_back();
@@ -166,39 +199,153 @@ UcxPeer* UcxWorker::free_slot() {
   return x_peers.back().get();
 }
 
+void UcxWorker::free_slot(UcxPeer* peer) {
+  TARN_CHECK(peer->in_flight == 0);
+  TARN_CHECK(peer->sender != nullptr && peer->sender->endpoints > 0);
+  --peer->sender->endpoints;
+  peer->sender->unused_since = x_options.clock->now();
+  peer->sender = nullptr;
+  peer->state = UcxPeer::State::free;
+  peer->endpoints.clear();
+  ++peer->generation;
+  x_free_peers.push_back(peer);
+}
+
 Result<UcxWorker::PeerRef> UcxWorker::connect(ConnectOptions options) {
-  TARN_CHECK(x_worker != nullptr);
+  TARN_CHECK(x_receiver != nullptr);
   TARN_ASSIGN_OR_RETURN(const std::string raw,
                         unwrap_ucx_address(context().identity(), options.peer_address));
-  UcxPeer* const peer = free_slot();
+  if (raw.size() <= kPrefixBytes) return invalid_argument("the UCX port's address has no worker");
+  uint64_t port_id = 0;
+  std::memcpy(&port_id, raw.data(), kPrefixBytes);
+  UcxPeer* const peer = take_slot();
   if (peer == nullptr) return overloaded("the UCX port has all the connections it may have");
   TARN_CHECK(peer->state == UcxPeer::State::free && peer->in_flight == 0);
+  const Status begun = begin_outgoing(peer, port_id, raw.substr(kPrefixBytes));
+  if (!begun.is_ok()) {
+    x_free_peers.push_back(peer);
+    return begun;
+  }
+  peer->port_id = port_id;
+  peer->state = UcxPeer::State::open;
+  peer->closed_by_user = false;
+  peer->endpoints_closed = false;
+  peer->link = options.link;
+  x_by_port[port_id].push_back(peer);
+  const PeerRef ref{peer, ++peer->generation};
+  const Status greeted = say_hello(peer);
+  if (!greeted.is_ok()) {
+    close(ref);
+    return greeted;
+  }
+  peer->on_lost = std::move(options.on_lost);
+  return ref;
+}
+
+Status UcxWorker::begin_outgoing(UcxPeer* peer, uint64_t port_id, const std::string& address) {
+  TARN_ASSIGN_OR_RETURN(UcxSender* const sender, x_senders->pick(port_id));
+  TARN_ASSIGN_OR_RETURN(peer->outgoing, create_endpoint(sender->worker, address, peer));
+  ++sender->endpoints;
+  peer->sender = sender;
+  peer->endpoints.push_back({.handle = peer->outgoing});
+  return Status::ok();
+}
+
+// The first thing that the other port hears over the new endpoint.
+Status UcxWorker::say_hello(UcxPeer* peer) {
+  ucp_request_param_t parameters{};
+  parameters.op_attr_mask =
+      UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  parameters.flags = UCP_AM_SEND_FLAG_REPLY | UCP_AM_SEND_FLAG_EAGER;
+  parameters.cb.send = &UcxWorker::on_hello_sent;
+  parameters.user_data = peer;
+  const std::string& hello = peer->sender->hello;
+  const ucs_status_ptr_t request = ucp_am_send_nbx(peer->outgoing, kHelloId, hello.data(),
+                                                   hello.size(), nullptr, 0, &parameters);
+  if (UCS_PTR_IS_ERR(request)) {
+    return unavailable(words("UCX does not send", UCS_PTR_STATUS(request)));
+  }
+  peer->hello_in_flight = request != nullptr;
+  if (request != nullptr) ++peer->in_flight;
+  return Status::ok();
+}
+
+void UcxWorker::on_hello_sent(void* request, ucs_status_t, void* peer) {
+  ucp_request_free(request);
+  auto* const greeting = static_cast<UcxPeer*>(peer);
+  TARN_CHECK(greeting->hello_in_flight && greeting->in_flight > 0);
+  greeting->hello_in_flight = false;
+  --greeting->in_flight;
+}
+
+void UcxWorker::on_hello(Bytes header, ucp_ep_h endpoint) {
+  if (header.size() <= kPrefixBytes) return;
+  if (header.size() > kPrefixBytes + kUcxWorkerAddressBytesMax) return;
+  Stranger stranger;
+  std::memcpy(&stranger.port_id, header.data(), kPrefixBytes);
+  const Bytes address = header.subspan(kPrefixBytes);
+  stranger.address.assign(reinterpret_cast<const char*>(address.data()), address.size());
+  if (x_strangers.size() >= kStrangersMax) x_strangers.erase(x_strangers.begin());
+  x_strangers[endpoint] = std::move(stranger);
+}
+
+Result<ucp_ep_h> UcxWorker::create_endpoint(ucp_worker_h worker, const std::string& address,
+                                            UcxPeer* peer) {
   ucp_ep_params_t parameters{};
   parameters.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
                           UCP_EP_PARAM_FIELD_ERR_HANDLER;
-  parameters.address = reinterpret_cast<const ucp_address_t*>(raw.data());
+  parameters.address = reinterpret_cast<const ucp_address_t*>(address.data());
   parameters.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   parameters.err_handler.cb = &UcxWorker::on_error;
   parameters.err_handler.arg = peer;
   ucp_ep_h endpoint = nullptr;
-  const ucs_status_t status = ucp_ep_create(x_worker, &parameters, &endpoint);
-  if (status != UCS_OK) {
-    x_free_peers.push_back(peer);
-    return unavailable(words("UCX cannot reach the peer", status));
+  const ucs_status_t status = ucp_ep_create(worker, &parameters, &endpoint);
+  if (status != UCS_OK) return unavailable(words("UCX cannot reach the peer", status));
+  return endpoint;
+}
+
+// Makes `endpoint`, which UCX made for the peer's messages, ours to close: UCX hands it out as the
+// answer to the first create towards the worker that it leads to.
+bool UcxWorker::adopt(UcxPeer* peer, ucp_ep_h endpoint, const std::string& address) {
+  const Result<ucp_ep_h> made = create_endpoint(x_receiver, address, peer);
+  if (!made) return false;
+  peer->endpoints.push_back({.handle = *made});
+  if (*made != endpoint) {
+    // Who says hello with another's address; closed after the callback that we are in.
+    peer->endpoints.back().failed = true;
+    x_ailing.push_back(peer);
+    return false;
   }
-  peer->endpoint = endpoint;
-  peer->state = UcxPeer::State::open;
-  peer->closed_by_user = false;
-  peer->endpoint_closed = false;
-  peer->close_request = nullptr;
-  peer->link = options.link;
-  peer->on_lost = std::move(options.on_lost);
   x_by_endpoint[endpoint] = peer;
-  return PeerRef{peer, ++peer->generation};
+  return true;
+}
+
+// Whose message came over `endpoint`: the connection that has it; else the newest to that port that
+// has nothing coming in yet, or simply the newest. Null for a stranger.
+UcxPeer* UcxWorker::sender_of(uint64_t port_id, ucp_ep_h endpoint) {
+  const auto known = x_by_endpoint.find(endpoint);
+  if (known != x_by_endpoint.end()) return known->second;
+  const auto found = x_by_port.find(port_id);
+  const auto hello = x_strangers.find(endpoint);
+  if (found == x_by_port.end() || hello == x_strangers.end()) return nullptr;
+  const Stranger stranger = std::move(hello->second);
+  x_strangers.erase(hello);
+  UcxPeer* peer = found->second.back();
+  for (UcxPeer* const each : found->second) {
+    if (each->endpoints.size() == 1) peer = each;
+  }
+  const bool taken = stranger.port_id == port_id && adopt(peer, endpoint, stranger.address);
+  return taken ? peer : nullptr;
+}
+
+// Which connection of several to one port is meant cannot be told.
+uint64_t UcxWorker::link_of(uint64_t port_id) const {
+  const auto found = x_by_port.find(port_id);
+  return found == x_by_port.end() || found->second.size() > 1 ? 0 : found->second[0]->link;
 }
 
 bool UcxWorker::is_current(PeerRef ref) const {
-  return x_worker != nullptr && ref.peer->generation == ref.generation;
+  return x_receiver != nullptr && ref.peer->generation == ref.generation;
 }
 
 Status UcxWorker::send(PeerRef to, Bytes header, std::span<const Bytes> payload, SendDone done) {
@@ -210,8 +357,11 @@ Status UcxWorker::send(PeerRef to, Bytes header, std::span<const Bytes> payload,
   if (operation == nullptr) return overloaded("the UCX port has all the sends it may have");
   operation->worker = this;
   operation->sent = std::move(done);
-  if (!header.empty()) std::memcpy(operation->header, header.data(), header.size());
-  return post(to.peer, operation, payload, header.size());
+  std::memcpy(operation->header, &x_port_id, kPrefixBytes);
+  if (!header.empty()) {
+    std::memcpy(operation->header + kPrefixBytes, header.data(), header.size());
+  }
+  return post(to.peer, operation, payload, kPrefixBytes + header.size());
 }
 
 Status UcxWorker::post(UcxPeer* peer, UcxOperation* operation, std::span<const Bytes> payload,
@@ -228,7 +378,7 @@ Status UcxWorker::post(UcxPeer* peer, UcxOperation* operation, std::span<const B
   const Gathered from = gather(payload, &operation->iov, &parameters);
   operation->peer = peer;
   ++peer->in_flight;
-  const ucs_status_ptr_t request = ucp_am_send_nbx(peer->endpoint, kMessageId, operation->header,
+  const ucs_status_ptr_t request = ucp_am_send_nbx(peer->outgoing, kMessageId, operation->header,
                                                    header, from.buffer, from.count, &parameters);
   if (UCS_PTR_IS_ERR(request)) {
     --peer->in_flight;
@@ -247,16 +397,15 @@ void UcxWorker::on_sent(void* request, ucs_status_t status, void* operation) {
 
 ucs_status_t UcxWorker::on_message(Bytes header, void* data, size_t bytes,
                                    const ucp_am_recv_param_t& parameters) {
-  if (!x_handler) return UCS_OK;
-  UcxPeer* peer = nullptr;
-  if ((parameters.recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) != 0) {
-    const auto found = x_by_endpoint.find(parameters.reply_ep);
-    if (found != x_by_endpoint.end()) peer = found->second;
-  }
+  if (!x_handler || header.size() < kPrefixBytes) return UCS_OK;
+  if ((parameters.recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) == 0) return UCS_OK;
+  uint64_t port_id = 0;
+  std::memcpy(&port_id, header.data(), kPrefixBytes);
+  UcxPeer* const peer = sender_of(port_id, parameters.reply_ep);
   const bool by_rendezvous = (parameters.recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0;
   UcxPayload payload(*this, {peer, data, bytes, by_rendezvous});
-  x_handler(peer == nullptr ? 0 : peer->link, header, payload);
-  // Without a receive, UCX_OK tells the sender of a rendezvous that its memory is free again.
+  x_handler(peer == nullptr ? 0 : link_of(peer->port_id), header.subspan(kPrefixBytes), payload);
+  // Without a receive, UCS_OK tells the sender of a rendezvous that its memory is free again.
   return UCS_OK;
 }
 
@@ -278,9 +427,10 @@ void UcxWorker::receive(UcxPeer* peer, void* descriptor, std::span<const Mutable
   parameters.user_data = operation;
   const Gathered to = gather(into, &operation->iov, &parameters);
   operation->peer = peer;
-  if (peer != nullptr) ++peer->in_flight;
+  ++peer->in_flight;
+  ++peer->receives_in_flight;
   const ucs_status_ptr_t request =
-      ucp_am_recv_data_nbx(x_worker, descriptor, to.buffer, to.count, &parameters);
+      ucp_am_recv_data_nbx(x_receiver, descriptor, to.buffer, to.count, &parameters);
   if (UCS_PTR_IS_ERR(request)) {
     end(operation, UCS_PTR_STATUS(request));
   } else if (request == nullptr) {
@@ -296,12 +446,13 @@ void UcxWorker::on_received(void* request, ucs_status_t status, size_t, void* op
 
 // UCX holds nothing of the operation any more.
 void UcxWorker::end(UcxOperation* operation, ucs_status_t status) {
-  const Code code = code_of(operation->peer, status);
-  if (operation->peer != nullptr) {
-    TARN_CHECK(operation->peer->in_flight > 0);
-    --operation->peer->in_flight;
-  }
+  UcxPeer* const peer = operation->peer;
+  const Code code = code_of(*peer, status);
+  TARN_CHECK(peer->in_flight > 0);
+  --peer->in_flight;
   if (operation->received) {
+    TARN_CHECK(peer->receives_in_flight > 0);
+    --peer->receives_in_flight;
     const uint32_t crc = code == Code::ok ? crc32c_of(operation->into) : 0;
     x_ended.add(std::move(operation->received), code, crc);
     x_receives.give_back(operation);
@@ -313,14 +464,30 @@ void UcxWorker::end(UcxOperation* operation, ucs_status_t status) {
 
 void UcxWorker::on_error(void* argument, ucp_ep_h endpoint, ucs_status_t status) {
   auto* const peer = static_cast<UcxPeer*>(argument);
-  if (peer->endpoint != endpoint || peer->state != UcxPeer::State::open) return;
-  UcxWorker* const self = peer->worker;
+  if (peer->state != UcxPeer::State::open) return;
+  if (peer->outgoing == endpoint) return peer->worker->lose(peer, status);
+  // An older connection of the peer's may have ended; whether this one has, its own way tells.
+  for (UcxEndpoint& each : peer->endpoints) {
+    if (each.handle != endpoint) continue;
+    each.failed = true;
+    peer->worker->x_ailing.push_back(peer);
+  }
+}
+
+void UcxWorker::close_failed() {
+  for (UcxPeer* const peer : std::exchange(x_ailing, {})) {
+    if (peer->state == UcxPeer::State::open) close_endpoints(peer, Which::failed);
+  }
+}
+
+void UcxWorker::lose(UcxPeer* peer, ucs_status_t why) {
+  TARN_CHECK(peer->state == UcxPeer::State::open);
   peer->state = UcxPeer::State::lost;
-  peer->why_lost = status;
-  ++self->x_lost_total;
+  peer->why_lost = why;
+  ++x_lost_total;
   const PeerRef ref{peer, peer->generation};
-  self->x_ended.add([self, ref](Status) { self->tell_lost(ref); }, Status::ok());
-  self->begin_close(peer);
+  x_ended.add([this, ref](Status) { tell_lost(ref); }, Status::ok());
+  begin_close(peer);
 }
 
 void UcxWorker::tell_lost(PeerRef ref) {
@@ -332,9 +499,24 @@ void UcxWorker::tell_lost(PeerRef ref) {
 
 void UcxWorker::close(PeerRef which) {
   if (!is_current(which) || which.peer->closed_by_user) return;
-  which.peer->closed_by_user = true;
-  which.peer->on_lost = nullptr;
-  if (which.peer->state == UcxPeer::State::open) begin_close(which.peer);
+  UcxPeer* const peer = which.peer;
+  peer->closed_by_user = true;
+  peer->on_lost = nullptr;
+  if (peer->state != UcxPeer::State::open) return;
+  begin_close(peer);
+  // A payload for this connection may be coming over the endpoint of another to the same port.
+  const auto siblings = x_by_port.find(peer->port_id);
+  if (siblings == x_by_port.end()) return;
+  for (UcxPeer* const sibling : std::vector<UcxPeer*>(siblings->second)) {
+    if (sibling->receives_in_flight > 0) lose(sibling, UCS_ERR_CANCELED);
+  }
+}
+
+void UcxWorker::forget(UcxPeer* peer) {
+  const auto found = x_by_port.find(peer->port_id);
+  TARN_CHECK(found != x_by_port.end());
+  TARN_CHECK(std::erase(found->second, peer) == 1);
+  if (found->second.empty()) x_by_port.erase(found);
 }
 
 // A lost endpoint is closed at once, too: UCX keeps its operations until then.
@@ -342,66 +524,83 @@ void UcxWorker::begin_close(UcxPeer* peer) {
   TARN_CHECK(peer->state == UcxPeer::State::open || peer->state == UcxPeer::State::lost);
   if (peer->state == UcxPeer::State::open) peer->state = UcxPeer::State::closing;
   peer->closed_at = x_options.clock->now();
+  forget(peer);
   x_closing.push_back(peer);
-  // UCX may be in the middle of this endpoint's own callback.
-  if (!x_in_ucx) close_endpoint(peer);
+  // UCX may be in the middle of a callback of one of its endpoints.
+  if (!x_in_ucx && may_close(*peer)) close_endpoints(peer, Which::all);
 }
 
-void UcxWorker::close_endpoint(UcxPeer* peer) {
-  TARN_CHECK(peer->endpoint != nullptr && !peer->endpoint_closed);
+void UcxWorker::close_endpoints(UcxPeer* peer, Which which) {
   ucp_request_param_t parameters{};
   parameters.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
   parameters.flags = UCP_EP_CLOSE_FLAG_FORCE;
-  x_by_endpoint.erase(peer->endpoint);
-  const ucs_status_ptr_t request = ucp_ep_close_nbx(peer->endpoint, &parameters);
-  peer->endpoint = nullptr;
-  if (UCS_PTR_IS_PTR(request)) {
-    peer->close_request = request;
-    return;
+  for (UcxEndpoint& each : peer->endpoints) {
+    if (each.handle == nullptr || (which == Which::failed && !each.failed)) continue;
+    x_by_endpoint.erase(each.handle);
+    if (peer->outgoing == each.handle) peer->outgoing = nullptr;
+    const ucs_status_ptr_t request = ucp_ep_close_nbx(each.handle, &parameters);
+    each.handle = nullptr;
+    each.closed = !UCS_PTR_IS_PTR(request);
+    if (UCS_PTR_IS_PTR(request)) each.close_request = request;
+    if (UCS_PTR_IS_ERR(request)) {
+      log::warn("UCX closes badly: {}", ucs_status_string(UCS_PTR_STATUS(request)));
+    }
   }
-  if (UCS_PTR_IS_ERR(request))
-    log::warn("UCX closes badly: {}", ucs_status_string(UCS_PTR_STATUS(request)));
-  peer->endpoint_closed = true;
+}
+
+bool UcxWorker::may_close(const UcxPeer& peer) const {
+  return !peer.hello_in_flight || peer.state == UcxPeer::State::lost ||
+         x_options.clock->now() - peer.closed_at > kWireUpWait;
+}
+
+void UcxWorker::check_closing(UcxPeer* peer) {
+  if (!may_close(*peer)) return;
+  close_endpoints(peer, Which::all);
+  bool all = true;
+  for (UcxEndpoint& each : peer->endpoints) {
+    if (each.close_request != nullptr &&
+        ucp_request_check_status(each.close_request) != UCS_INPROGRESS) {
+      ucp_request_free(each.close_request);
+      each.close_request = nullptr;
+      each.closed = true;
+    }
+    all = all && each.closed;
+  }
+  peer->endpoints_closed = all;
 }
 
 bool UcxWorker::may_free(const UcxPeer& peer) const {
-  return peer.endpoint_closed && peer.in_flight == 0 && peer.closed_by_user;
+  return peer.endpoints_closed && peer.in_flight == 0 && peer.closed_by_user;
 }
 
 void UcxWorker::finish_closing() {
   const Instant now = x_options.clock->now();
   for (UcxPeer* const peer : x_closing) {
-    if (peer->endpoint != nullptr) close_endpoint(peer);
-    if (peer->close_request != nullptr &&
-        ucp_request_check_status(peer->close_request) != UCS_INPROGRESS) {
-      ucp_request_free(peer->close_request);
-      peer->close_request = nullptr;
-      peer->endpoint_closed = true;
-    }
+    check_closing(peer);
     if (peer->in_flight > 0 && now - peer->closed_at > kUcxQuarantineAfter) {
       x_quarantined_total += x_sends.quarantine(peer) + x_receives.quarantine(peer);
     }
   }
   std::erase_if(x_closing, [this](UcxPeer* peer) {
     if (!may_free(*peer)) return false;
-    peer->state = UcxPeer::State::free;
-    ++peer->generation;
-    x_free_peers.push_back(peer);
+    free_slot(peer);
     return true;
   });
 }
 
 size_t UcxWorker::progress() {
-  TARN_CHECK(x_worker != nullptr && !x_in_ucx);
+  TARN_CHECK(x_receiver != nullptr && !x_in_ucx);
   size_t count = 0;
   x_in_ucx = true;
   for (int round = 0; round < kProgressRoundsMax; ++round) {
-    const unsigned done = ucp_worker_progress(x_worker);
+    const unsigned done = ucp_worker_progress(x_receiver) + x_senders->progress();
     if (done == 0) break;
     count += done;
   }
   x_in_ucx = false;
+  if (!x_ailing.empty()) close_failed();
   if (!x_closing.empty()) finish_closing();
+  if (x_senders->may_drop()) x_senders->drop_unused(x_options.clock->now());
   count += x_ended.call_all();
   return count;
 }
@@ -410,18 +609,28 @@ bool UcxWorker::arm() {
   if (!x_ended.empty()) return false;
   const Instant now = x_options.clock->now();
   for (const UcxPeer* const peer : x_closing) {
-    const bool busy = peer->in_flight > 0 || !peer->endpoint_closed;
-    if (busy && now - peer->closed_at < kCloseSpin) return false;
+    const bool busy = peer->in_flight > 0 || !peer->endpoints_closed;
+    const Millis spin = peer->hello_in_flight ? kWireUpWait : kCloseSpin;
+    if (busy && now - peer->closed_at < spin) return false;
   }
-  return ucp_worker_arm(x_worker) == UCS_OK;
+  return ucp_worker_arm(x_receiver) == UCS_OK && x_senders->arm();
 }
 
 bool UcxWorker::idle() const {
   return x_sends.in_flight() == 0 && x_receives.in_flight() == 0 && x_ended.empty();
 }
 
+// UCX has told of all operations, but endpoints that were closed by force still have work in its
+// queues; to destroy a worker then ends in an assertion.
+void UcxWorker::quiesce() {
+  const Instant end = x_options.clock->now() + kShutDownWait;
+  for (int quiet = 0; quiet < kQuietRounds && x_options.clock->now() < end; ++quiet) {
+    if (ucp_worker_progress(x_receiver) + x_senders->progress() > 0) quiet = 0;
+  }
+}
+
 void UcxWorker::shut_down() {
-  TARN_CHECK(x_worker != nullptr);
+  TARN_CHECK(x_receiver != nullptr);
   x_handler = nullptr;
   for (const auto& peer : x_peers) {
     if (peer->state != UcxPeer::State::free) close({peer.get(), peer->generation});
@@ -429,12 +638,16 @@ void UcxWorker::shut_down() {
   const Instant end = x_options.clock->now() + kShutDownWait;
   while ((!x_closing.empty() || !idle()) && x_options.clock->now() < end)
     progress();
-  ucp_worker_destroy(x_worker);
-  x_worker = nullptr;
+  quiesce();
+  x_senders->destroy_all();
+  ucp_worker_destroy(std::exchange(x_receiver, nullptr));
 }
 
 UcxPort::Counters UcxWorker::counters() const {
-  return {x_by_endpoint.size(), x_sends.in_flight(), x_receives.in_flight(), x_quarantined_total,
+  size_t connections = 0;
+  for (const auto& [port_id, peers] : x_by_port)
+    connections += peers.size();
+  return {connections, x_sends.in_flight(), x_receives.in_flight(), x_quarantined_total,
           x_lost_total};
 }
 

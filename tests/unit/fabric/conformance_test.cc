@@ -6,6 +6,7 @@
 #include <map>
 #include <thread>
 
+#include "common/base/clock.h"
 #include "common/base/units.h"
 #include "common/block/checksum.h"
 #include "common/fabric/scatter.h"
@@ -65,6 +66,12 @@ class Conformance : public testing::TestWithParam<FabricPairFactory> {
     x_a_to_b.reset();
     x_b_to_a.reset();
     EXPECT_TRUE(x_pair->until([&] { return x_pair->a().idle(); }));
+  }
+
+  // Lets what is on its way come to its end.
+  void settle() {
+    const Instant end = system_clock().now() + Millis(15);
+    ASSERT_TRUE(x_pair->until([&] { return system_clock().now() > end; }));
   }
 
   // Sends `payload` from a to b in `cuts` equal parts and receives it in other parts.
@@ -318,6 +325,35 @@ TEST_P(Conformance, ALostHandlerMayReplaceTheConnection) {
   x_pair->kill_b();
   EXPECT_TRUE(x_pair->until([&] { return told; }));
   EXPECT_EQ(doomed, nullptr);
+}
+
+// One side connected and went away again without the other: afterwards both find each other still.
+TEST_P(Conformance, OneSidedConnectsDoNotMixUpThePair) {
+  for (int round = 0; round < 4; ++round) {
+    const bool by_b = round % 2 == 0;
+    x_a_to_b.reset();
+    x_b_to_a.reset();
+    settle();
+    {
+      const auto alone = by_b ? x_pair->connect_b({}) : x_pair->connect_a({});
+      // On a server this may find no stream yet.
+      (void)alone->send(bytes_of("lonely"), {}, {});
+      if (round % 3 != 0) settle();
+    }
+    settle();
+    x_b_to_a = x_pair->connect_b({.peer_address = {}, .link = 77, .on_lost = {}});
+    x_a_to_b = x_pair->connect_a({.peer_address = {}, .link = 88, .on_lost = {}});
+    x_links.clear();
+    exchange(300'000, 1, 1);
+    ASSERT_FALSE(x_links.empty());
+    EXPECT_EQ(x_links.back(), 77u) << "round " << round;
+    uint64_t link_at_a = 0;
+    x_pair->a().set_handler([&](uint64_t link, Bytes, Payload&) { link_at_a = link; });
+    ASSERT_TRUE(x_b_to_a->send(bytes_of("back"), {}, {}).is_ok());
+    EXPECT_TRUE(x_pair->until([&] { return link_at_a != 0; }));
+    EXPECT_EQ(link_at_a, 88u) << "round " << round;
+    x_pair->a().set_handler({});
+  }
 }
 
 TEST_P(Conformance, MalformedAddressesAreRefused) {
