@@ -45,6 +45,30 @@ Status read_chain(const Request& request, Question& question) {
   return Status::ok();
 }
 
+// The other way to name a chain; see router.proto.
+Status read_packed(const v1::MatchRequest& request, Question& question) {
+  const std::string_view packed = request.packed_hashes();
+  if (packed.empty()) return Status::ok();
+  if (request.hashes_size() > 0) return invalid_argument("packed_hashes: or hashes, not both");
+  const size_t size = request.hash_bytes();
+  if (size == 0 || size > kHashBytesMax || packed.size() % size != 0) {
+    return invalid_argument("hash_bytes: expected 1 to 32 that packed_hashes, " +
+                            std::to_string(packed.size()) + " bytes, is a multiple of; got " +
+                            std::to_string(size));
+  }
+  if (packed.size() / size > kMatchHashesMax) {
+    return invalid_argument("packed_hashes: at most " + std::to_string(kMatchHashesMax) +
+                            " hashes, got " + std::to_string(packed.size() / size));
+  }
+  question.hashes.reserve(packed.size() / size);
+  for (size_t at = 0; at < packed.size(); at += size) {
+    TARN_ASSIGN_OR_RETURN(const auto hash, block::BlockHash::from(packed.substr(at, size)));
+    question.hashes.push_back(hash);
+  }
+  question.query.hashes = question.hashes;
+  return Status::ok();
+}
+
 Status read_shards(const v1::MatchRequest& request, Question& question) {
   if (request.shards_size() > int{block::kTensorParallelMax}) {
     return invalid_argument("shards: at most " + std::to_string(block::kTensorParallelMax));
@@ -131,6 +155,7 @@ class LookupService final : public v1::Lookup::CallbackService {
     Question question;
     TARN_RETURN_IF_ERROR(identify(call, question));
     TARN_RETURN_IF_ERROR(read_chain(request, question));
+    TARN_RETURN_IF_ERROR(read_packed(request, question));
     TARN_RETURN_IF_ERROR(read_shards(request, question));
     // Asked first: what the index lacks now may have come by the time of the answer.
     response.set_partial(!x_options.is_synced());

@@ -11,6 +11,8 @@
 namespace tarn::sdk {
 namespace {
 
+constexpr size_t kPackFrom = 64;
+
 // A balancer waits for it with a request in its hand.
 constexpr Nanos kRouteMost = std::chrono::milliseconds(1000);
 
@@ -29,6 +31,23 @@ const char* tier_name(v1::Tier tier) {
     default:
       return "";
   }
+}
+
+// Packed where that pays: a long chain of hashes of one size.
+void name_chain(std::span<const BlockHash> hashes, v1::MatchRequest& request) {
+  const auto has_other_size = [&](const BlockHash& hash) {
+    return hash.size() != hashes.front().size();
+  };
+  if (hashes.size() < kPackFrom || std::any_of(hashes.begin(), hashes.end(), has_other_size)) {
+    for (const BlockHash& hash : hashes)
+      request.add_hashes(hash);
+    return;
+  }
+  std::string& packed = *request.mutable_packed_hashes();
+  packed.reserve(hashes.size() * hashes.front().size());
+  for (const BlockHash& hash : hashes)
+    packed += hash;
+  request.set_hash_bytes(static_cast<uint32_t>(hashes.front().size()));
 }
 
 Result<MatchedRun> run_from(const v1::MatchRun& run, uint32_t matched) {
@@ -104,8 +123,7 @@ Result<Matched> RpcRouter::match(const SpaceId& space, std::span<const BlockHash
   for (uint32_t shard = 0; shard < shards; ++shard)
     request.add_shards(shard);
   request.set_space(rpc::to_bytes(space));
-  for (const BlockHash& hash : hashes)
-    request.add_hashes(hash);
+  name_chain(hashes, request);
   TARN_ASSIGN_OR_RETURN(const auto answer,
                         x_channels.call<v1::Lookup>(&v1::Lookup::Stub::Match, request, deadline));
   if (answer.matched() > hashes.size()) return nonsense("Match's length");

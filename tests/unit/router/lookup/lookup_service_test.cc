@@ -92,6 +92,45 @@ TEST_F(Lookups, match_answers_with_runs) {
   EXPECT_EQ(response.runs(1).estimated_us(), 200u + 8 * (1 << 20) / 2000);
 }
 
+TEST_F(Lookups, match_takes_a_packed_chain_alike) {
+  for (uint32_t i = 0; i < 40; ++i)
+    add(index, one, block_of(i));
+  const v1::MatchRequest loose = request_for(50);
+  v1::MatchResponse expected;
+  ASSERT_TRUE(match(loose, expected).is_ok());
+  v1::MatchRequest packed = loose;
+  packed.clear_hashes();
+  for (const std::string& hash : loose.hashes()) {
+    if (hash.size() == loose.hashes(0).size()) packed.mutable_packed_hashes()->append(hash);
+  }
+  packed.set_hash_bytes(static_cast<uint32_t>(loose.hashes(0).size()));
+  v1::MatchResponse response;
+  ASSERT_TRUE(match(packed, response).is_ok());
+  const auto same_size = packed.packed_hashes().size() / packed.hash_bytes();
+  EXPECT_EQ(response.matched(), std::min<size_t>(same_size, expected.matched()));
+}
+
+TEST_F(Lookups, a_packed_chain_that_is_malformed_is_named) {
+  v1::MatchRequest request;
+  request.set_space(rpc::to_bytes(index::kSpace));
+  request.set_packed_hashes(std::string(64, 'x'));
+  v1::MatchResponse response;
+  for (const uint32_t size : {0u, 33u, 7u}) {
+    request.set_hash_bytes(size);
+    const Status status = match(request, response);
+    EXPECT_EQ(status.code(), Code::invalid_argument) << size;
+    EXPECT_NE(status.message().find("hash_bytes"), std::string::npos) << status.message();
+  }
+  request.set_hash_bytes(32);
+  EXPECT_TRUE(match(request, response).is_ok());
+  request.add_hashes("y");
+  EXPECT_NE(match(request, response).message().find("packed_hashes"), std::string::npos);
+  request.clear_hashes();
+  request.set_packed_hashes(std::string(8193, 'x'));
+  request.set_hash_bytes(1);
+  EXPECT_NE(match(request, response).message().find("8192"), std::string::npos);
+}
+
 TEST_F(Lookups, locate_answers_for_each_hash) {
   add(index, one, block_of(0));
   add(index, one, block_of(1));
