@@ -36,7 +36,7 @@ JsonObject describe_machine() {
       .add("cores", static_cast<uint64_t>(sysconf(_SC_NPROCESSORS_ONLN)))
       .add("memory_gib", memory_bytes / (1 << 30))
       .add("kernel", is_known ? system.release : "unknown")
-      .add("load_average_before", load)
+      .add("load_average", load)
       .add("unix_s", static_cast<uint64_t>(std::time(nullptr)));
   return machine;
 }
