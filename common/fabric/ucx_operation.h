@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/fabric/fabric.h"
+#include "common/fabric/ucx_staging.h"
 
 namespace tarn::fabric {
 
@@ -26,6 +27,7 @@ struct UcxOperation {
   // Of a receive: where the bytes go, for their CRC32C. Keeps its capacity between uses.
   std::vector<MutableBytes> into;
   std::vector<ucp_dt_iov_t> iov;
+  UcxStaging::Buffer staging;  // where it arrives in one piece first
   bool in_use = false;
   bool quarantined = false;
 };
@@ -56,7 +58,7 @@ class UcxOperationPool {
   }
 
   void give_back(UcxOperation* operation) {
-    TARN_CHECK(operation->in_use);
+    TARN_CHECK(operation->in_use && operation->staging.memory == nullptr);
     operation->in_use = false;
     operation->peer = nullptr;
     operation->sent = nullptr;

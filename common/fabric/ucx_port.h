@@ -17,10 +17,11 @@ inline constexpr Millis kUcxQuarantineAfter{1000};
 
 // A worker of UCX, TCP or RDMA or shared memory, that speaks active messages alone. One-thread.
 // Life: open, set_handler, connect..., progress..., destroy when idle() says so. Both sides connect
-// to each other: a message is told by the connection that the receiver made, and one from a port
-// that it never connected to has link 0. UCX notices a dead peer, never a stopped one: deadlines
-// are the caller's, close() is their tool. Over shared memory a living peer is not told of a close,
-// and a scatter list is filled by UCX's copying, which wants an idle core on each side.
+// to each other: a message is told by the connection that the receiver made. One from a port that
+// it never connected to has link 0, and its large payload cannot be received (a close could not end
+// that). UCX notices a dead peer, never a stopped one: deadlines are the caller's, close() is their
+// tool. Over shared memory a living peer is not told of a close, and one that is killed just while
+// it writes to this port's queue blocks the port for all; only deadlines end that.
 class UcxPort : public Port {
  public:
   struct Options {

@@ -425,7 +425,13 @@ void UcxWorker::receive(UcxPeer* peer, void* descriptor, std::span<const Mutable
       UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
   parameters.cb.recv_am = &UcxWorker::on_received;
   parameters.user_data = operation;
-  const Gathered to = gather(into, &operation->iov, &parameters);
+  const uint64_t bytes = total_bytes(into);
+  if (into.size() > 1 && context().kind() == Kind::ucx_shm) {
+    operation->staging = x_staging.take(bytes);
+  }
+  const bool staged = operation->staging.memory != nullptr;
+  const MutableBytes piece(operation->staging.memory.get(), staged ? bytes : 0);
+  const Gathered to = gather(staged ? std::span(&piece, 1) : into, &operation->iov, &parameters);
   operation->peer = peer;
   ++peer->in_flight;
   ++peer->receives_in_flight;
@@ -444,6 +450,20 @@ void UcxWorker::on_received(void* request, ucs_status_t status, size_t, void* op
   received->worker->end(received, status);
 }
 
+// The bytes have arrived, or never will; returns their CRC32C.
+uint32_t UcxWorker::finish_receive(UcxOperation* operation, Code code) {
+  if (operation->staging.memory == nullptr) {
+    return code == Code::ok ? crc32c_of(operation->into) : 0;
+  }
+  ScatterWriter writer(operation->into);
+  if (code == Code::ok) {
+    const std::byte* const from = operation->staging.memory.get();
+    TARN_CHECK(writer.write({from, total_bytes(operation->into)}));
+  }
+  x_staging.give_back(std::exchange(operation->staging, {}));
+  return writer.crc32c();
+}
+
 // UCX holds nothing of the operation any more.
 void UcxWorker::end(UcxOperation* operation, ucs_status_t status) {
   UcxPeer* const peer = operation->peer;
@@ -453,7 +473,7 @@ void UcxWorker::end(UcxOperation* operation, ucs_status_t status) {
   if (operation->received) {
     TARN_CHECK(peer->receives_in_flight > 0);
     --peer->receives_in_flight;
-    const uint32_t crc = code == Code::ok ? crc32c_of(operation->into) : 0;
+    const uint32_t crc = finish_receive(operation, code);
     x_ended.add(std::move(operation->received), code, crc);
     x_receives.give_back(operation);
   } else {

@@ -108,6 +108,7 @@ class UcxWorker {
   void receive(UcxPeer* peer, void* descriptor, std::span<const MutableBytes> into,
                ReceiveDone done);
   void end(UcxOperation* operation, ucs_status_t status);
+  uint32_t finish_receive(UcxOperation* operation, Code code);
   void begin_close(UcxPeer* peer);
   enum class Which : uint8_t { failed, all };
   void close_endpoints(UcxPeer* peer, Which which);
@@ -146,6 +147,7 @@ class UcxWorker {
   std::vector<UcxPeer*> x_ailing;  // open, with an incoming endpoint that failed
   UcxOperationPool x_sends;
   UcxOperationPool x_receives;
+  UcxStaging x_staging;
   EndedCallbacks x_ended;
   bool x_in_ucx = false;  // inside ucp_worker_progress: connections are closed after it
   uint64_t x_quarantined_total = 0;

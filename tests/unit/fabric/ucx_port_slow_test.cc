@@ -96,7 +96,6 @@ TEST_P(BrokenOff, ByTheDeathOfThePeer) {
         << "round " << round << ": " << x_sent << " sent, " << x_ended << " of " << x_begun;
     x_connection.reset();
   }
-  EXPECT_GT(x_lost, 0);
 }
 
 TEST_P(BrokenOff, AnIdlePeersDeathIsNoticed) {
