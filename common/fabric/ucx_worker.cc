@@ -636,7 +636,11 @@ bool UcxWorker::arm() {
   return ucp_worker_arm(x_receiver) == UCS_OK && x_senders->arm();
 }
 
+// Nor is a close that the other side has yet to take part in.
 bool UcxWorker::idle() const {
+  for (const UcxPeer* const peer : x_closing) {
+    if (peer->closed_by_user) return false;
+  }
   return x_sends.in_flight() == 0 && x_receives.in_flight() == 0 && x_ended.empty();
 }
 

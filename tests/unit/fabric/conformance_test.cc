@@ -65,7 +65,8 @@ class Conformance : public testing::TestWithParam<FabricPairFactory> {
   void TearDown() override {
     x_a_to_b.reset();
     x_b_to_a.reset();
-    EXPECT_TRUE(x_pair->until([&] { return x_pair->a().idle(); }));
+    EXPECT_TRUE(x_pair->until(
+        [&] { return x_pair->a().idle() && (!x_pair->has_b() || x_pair->b().idle()); }));
   }
 
   // Lets what is on its way come to its end.

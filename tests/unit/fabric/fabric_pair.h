@@ -17,6 +17,7 @@ class FabricPair {
 
   Port& a() { return *x_a; }
   Port& b() { return *x_b; }
+  bool has_b() const { return x_b != nullptr; }
 
   // Connects one port to the other; `options` brings link and on_lost.
   virtual std::unique_ptr<Connection> connect_a(ConnectOptions options);
