@@ -258,6 +258,9 @@ TEST_P(Conformance, CloseEndsEveryReadOfTheSendersMemory) {
   EXPECT_EQ(sends.ends[Code::ok] + sends.ends[Code::cancelled], 8);
   EXPECT_EQ(x_a_to_b->send(bytes_of("y"), {}, sends.done()).code(), Code::unavailable);
   EXPECT_EQ(x_a_lost, 0) << "who closes is not told of a loss";
+  // The receiver's side ends by its own close.
+  x_b_to_a->close();
+  EXPECT_TRUE(x_pair->until([&] { return x_pair->b().idle(); }));
 }
 
 TEST_P(Conformance, AConnectionMayGoBeforeItsCallbacks) {
