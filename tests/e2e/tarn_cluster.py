@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TARN_BUILD_DIR", ROOT / "build" / "release"))
@@ -152,6 +153,27 @@ class Cluster:
         return tarn.Client.connect(
             tarn.ClientOptions(credentials=str(folder or self.credentials), **options)
         )
+
+
+@contextlib.contextmanager
+def supervised(cluster):
+    """Starts dead servers again at once, as systemd would; yields the list of their names."""
+    ended, started = threading.Event(), []
+
+    def run():
+        while not ended.wait(0.05):
+            for name in cluster.names:
+                if cluster.processes.children[name].poll() is not None:
+                    started.append(name)
+                    cluster.start_server(name, faults="")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield started
+    finally:
+        ended.set()
+        thread.join()
 
 
 def open_space(client, flat=True, **fields):

@@ -1,12 +1,11 @@
 """Sessions on real processes: one history, whoever dies in between."""
 
-import contextlib
 import threading
 
 import pytest
 import tarn
 from processes import wait_until
-from tarn_cluster import Cluster, open_space
+from tarn_cluster import Cluster, open_space, supervised
 
 
 SLOTS = 1024
@@ -44,26 +43,6 @@ def test_two_appends_race_and_one_wins(cluster):
     assert results.count(2) == 1
     assert results.count(tarn.Outcome.conflict) == 2
     assert len(session.resolve().blocks) == 1
-
-
-@contextlib.contextmanager
-def supervised(cluster):
-    """Starts dead servers again at once, as systemd would."""
-    ended = threading.Event()
-
-    def run():
-        while not ended.wait(0.05):
-            for name in cluster.names:
-                if cluster.processes.children[name].poll() is not None:
-                    cluster.start_server(name, faults="")
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("point", ["session.after_local_fsync", "session.before_answer"])

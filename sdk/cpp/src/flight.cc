@@ -177,10 +177,12 @@ void Flight::end_round(FlightItem& item, uint32_t index, FlightDeck& deck) {
     if (kind() == Kind::get) space().chains.forget(item.hash);
     return settle(index, missed);
   }
-  const bool may_miss = kind() == Kind::get && item.has_missed;
-  const bool is_enough = kind() == Kind::get && item.round + 1 >= kReadRoundsMax;
-  if (may_miss && (item.round >= 1 || is_enough)) return settle(index, missed);
-  if (is_enough) return settle(index, item.is_corrupt ? Code::corrupt : item.last_code);
+  if (item.patient_until == Instant{}) {
+    item.patient_until = deck.now + std::min((state().deadline() - deck.now) / 2, kReadPatience);
+  }
+  if (kind() == Kind::get && deck.now >= item.patient_until) {
+    return settle(index, item.is_corrupt || item.has_missed ? missed : item.last_code);
+  }
   const Nanos pause = std::min(kRoundFirst * (1 << std::min<int>(item.round, 3)), kRoundMost);
   item.round = static_cast<uint8_t>(std::min(item.round + 1, 100));
   item.owner_index = 0;

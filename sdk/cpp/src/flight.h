@@ -19,9 +19,12 @@
 
 namespace tarn::sdk {
 
-// Owners that a get asks, best first, and how often it goes round them.
+// Owners that a get asks, best first.
 inline constexpr uint32_t kReadOwnersMax = 3;
-inline constexpr uint8_t kReadRoundsMax = 3;
+// While an owner cannot be asked, nobody knows that a block is missing: so long a get goes round
+// the owners, or for half of its time when that is less. By then a new config leaves out who is
+// dead.
+inline constexpr Nanos kReadPatience = std::chrono::milliseconds(1500);
 
 // The space that a flight is about, shared with the handles of the public API. Immutable, but for
 // the cache, which is thread-safe.
@@ -61,6 +64,7 @@ struct FlightItem {
   uint32_t failures = 0;      // of puts, in a row
   Instant not_before{};       // when ready
   Instant waits_until{};      // for a first connection; zero: not waiting
+  Instant patient_until{};    // with owners that cannot be asked; zero: no round has ended
   Code last_code = Code::ok;  // of its last failure
 };
 

@@ -212,15 +212,20 @@ class Demonstration:
         """Tokens and KV against the uninterrupted run."""
         expected = self.reference.tokens()
         found = {line: [a.tokens for a in answers] for line, answers in self.answers.items()}
-        compared, equal = 0, True
+        compared, fetched, equal = 0, 0, True
         lines = [("trunk", self.session), *((f"fork{i}", s) for i, s in enumerate(self.forks))]
         for line, session in lines:
             bytes_expected = self.reference.blocks(line)
             for name, data in self._kv_of(session):
                 wrong = first_difference(data, bytes_expected, self.cluster.config.block_bytes)
-                compared += len(data) // self.cluster.config.block_bytes
+                blocks = len(data) // self.cluster.config.block_bytes
+                compared += blocks
+                fetched += blocks if name.startswith("fetched") else 0
                 equal = equal and wrong is None
                 self._check(wrong is None, f"{line}, {name}: block {wrong} equal")
+        summaries = [a.summary for answers in self.answers.values() for a in answers]
+        told = sum(s["tokens_fetched"] // self.block_tokens for s in summaries)
+        self._check(fetched >= told, f"{fetched} of the {told} blocks fetched were compared")
         self._check(found == expected, "tokens equal those of the uninterrupted run")
         self._print(f"{compared:,} blocks compared with the uninterrupted run")
         print(f"tokens identical: {'yes' if found == expected else 'no'}")
