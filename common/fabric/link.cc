@@ -53,6 +53,14 @@ Status check_put(const PutOp& op) {
   return Status::ok();
 }
 
+// What an earlier use of the object has left.
+void clear_outcome(GetTarget& target) {
+  target.code = Code::ok;
+  target.bytes = 0;
+  target.generation = {};
+  target.payload_crc = 0;
+}
+
 size_t item_count(const LinkOp& op) {
   switch (op.kind) {
     case LinkOp::Kind::get:
@@ -105,6 +113,8 @@ Status Link::submit(GetOp& op) {
   TARN_RETURN_IF_ERROR(check_count(op.targets.size()));
   for (const GetTarget& target : op.targets)
     TARN_RETURN_IF_ERROR(check_target(target));
+  for (GetTarget& target : op.targets)
+    clear_outcome(target);
   return admit(op);
 }
 

@@ -170,6 +170,7 @@ class Link {
   void give_up(LinkOp& op, Instant now);
   LinkOp* first_overdue(Instant now) const;
   void find_next_deadline();
+  bool is_acknowledged(const LinkOp& op) const;
   void fail_all(Instant now);
 
   const LinkIdentity x_identity;

@@ -169,9 +169,17 @@ void Link::lost(Status why) {
   fail_all(x_clock.now());
 }
 
+// A put that the server has kept stays so, though its memory is not free yet.
+bool Link::is_acknowledged(const LinkOp& op) const {
+  if (op.kind != LinkOp::Kind::put) return false;
+  return std::any_of(x_slots.begin(), x_slots.end(), [&op](const Request& request) {
+    return request.is_used && request.op == &op && request.unsettled == 0;
+  });
+}
+
 void Link::fail_all(Instant now) {
   for (LinkOp* op = x_active.first(); op != nullptr; op = ActiveOps::after(*op)) {
-    if (op->code != Code::ok) continue;
+    if (op->code != Code::ok || is_acknowledged(*op)) continue;
     op->code = op->deadline <= now ? Code::deadline_exceeded : Code::unavailable;
   }
   while (LinkOp* const op = x_waiting.first()) {
