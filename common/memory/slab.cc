@@ -55,13 +55,17 @@ Status check_memory_kind(MemoryKind kind) {
   return unsupported("memory kind cuda: this build has no CUDA support");
 }
 
+Status check_slab_bytes(uint64_t bytes) {
+  if (bytes >= kSlabBytesMin && bytes <= kSlabBytesMax && bytes % (2 * kMiB) == 0) {
+    return Status::ok();
+  }
+  return invalid_argument("a slab has 4 to 66 MiB, in steps of 2 MiB, not " +
+                          std::to_string(bytes) + " bytes");
+}
+
 Result<std::unique_ptr<Slab>> Slab::open(const SlabOptions& options) {
   TARN_RETURN_IF_ERROR(check_memory_kind(options.kind));
-  if (options.bytes < kSlabBytesMin || options.bytes > kSlabBytesMax ||
-      options.bytes % (2 * kMiB) != 0) {
-    return invalid_argument("a slab has 4 to 66 MiB, in steps of 2 MiB, not " +
-                            std::to_string(options.bytes) + " bytes");
-  }
+  TARN_RETURN_IF_ERROR(check_slab_bytes(options.bytes));
   if (TARN_FAULT_POINT("memory.slab_open")) return overloaded("no memory for a slab: fault point");
   const int fd = ::memfd_create("tarn-slab", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return no_memory("memfd_create");

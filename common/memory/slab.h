@@ -18,6 +18,9 @@ std::string_view memory_kind_name(MemoryKind kind);
 // Returns: ok; unsupported where this build or machine cannot hold memory of that kind.
 Status check_memory_kind(MemoryKind kind);
 
+// Returns: ok; invalid_argument for a size that no slab has.
+Status check_slab_bytes(uint64_t bytes);
+
 struct SlabOptions {
   uint64_t bytes = 0;  // kSlabBytesMin to kSlabBytesMax, a multiple of 2 MiB
   MemoryKind kind = MemoryKind::host;

@@ -20,12 +20,8 @@ constexpr Millis kRetryAfter{100};
 
 Result<std::unique_ptr<SlabPool>> SlabPool::open(SlabPoolOptions options) {
   TARN_RETURN_IF_ERROR(check_memory_kind(options.kind));
-  for (const Shelf& shelf : options.shelves) {
-    if (shelf.slab_bytes < kSlabBytesMin || shelf.slab_bytes > kSlabBytesMax) {
-      return invalid_argument("a slab has 4 to 66 MiB, not " + std::to_string(shelf.slab_bytes) +
-                              " bytes");
-    }
-  }
+  for (const Shelf& shelf : options.shelves)
+    TARN_RETURN_IF_ERROR(check_slab_bytes(shelf.slab_bytes));
   auto pool = std::unique_ptr<SlabPool>(new SlabPool(std::move(options)));
   pool->x_thread = std::thread([raw = pool.get()] { raw->run(); });
   return pool;
@@ -46,7 +42,7 @@ SlabPool::~SlabPool() {
 }
 
 Result<std::unique_ptr<Slab>> SlabPool::take(uint64_t slab_bytes) {
-  TARN_CHECK(slab_bytes >= kSlabBytesMin && slab_bytes <= kSlabBytesMax);
+  TARN_CHECK(check_slab_bytes(slab_bytes).is_ok());
   const MutexLock lock(x_mutex);
   Stock& stock = x_stock[slab_bytes];
   x_work.notify_one();
