@@ -18,7 +18,7 @@ Status check_extent_blocks(uint32_t extent_blocks) {
 }
 
 bool can_join(const std::optional<KnownPlace>& parent, uint32_t extent_blocks) {
-  return parent.has_value() && parent->is_last && parent->place.index + 1 < extent_blocks;
+  return parent.has_value() && parent->is_last && parent->place.index < extent_blocks - 1;
 }
 
 Status extent_full(const std::string& why) {

@@ -133,13 +133,16 @@ ServerId pick_copy(const Board& board, size_t slot, const Servers& candidates,
   return best;
 }
 
-// The member of `servers` with the fewest primaries, those that are up first.
+// The member of `servers` with the fewest primaries, those that are up first, then those that
+// answer.
 ServerId pick_primary(const Board& board, size_t slot, const Servers& servers) {
   TARN_CHECK(!servers.empty());
-  return *std::min_element(servers.begin(), servers.end(), [&](ServerId a, ServerId b) {
-    return std::tuple(!board.is_up(a), board.primary_load(a), spread(slot, a)) <
-           std::tuple(!board.is_up(b), board.primary_load(b), spread(slot, b));
-  });
+  const auto rank = [&](ServerId id) {
+    return std::tuple(!board.is_up(id), !board.is_answering(id), board.primary_load(id),
+                      spread(slot, id));
+  };
+  return *std::min_element(servers.begin(), servers.end(),
+                           [&](ServerId a, ServerId b) { return rank(a) < rank(b); });
 }
 
 bool was_assigned(const SlotEntry& slot) {
