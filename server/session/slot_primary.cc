@@ -37,15 +37,13 @@ bool is_longer(const v1::ReadLogResponse& a, const LogHead& b) {
 
 }  // namespace
 
-// Without whom this primary acknowledges nothing: the other synced members, and the learners that
-// were `told` they are complete.
-std::vector<ServerId> SlotPrimary::required(const SlotView& view,
-                                            const std::vector<uint32_t>& told) {
+std::vector<ServerId> SlotPrimary::required(const SlotView& view) const {
   std::vector<ServerId> members;
   for (const ServerId id : view.entry.synced) {
     if (id != view.self) members.push_back(id);
   }
   for (const ServerId id : view.entry.learners) {
+    const auto& told = x_complete_learners;
     if (std::find(told.begin(), told.end(), id.value) != told.end()) members.push_back(id);
   }
   return members;
@@ -97,7 +95,7 @@ Status SlotPrimary::spread_tail(const SlotView& view, const v1::LogEntry& tail) 
   TARN_ASSIGN_OR_RETURN(const uint64_t previous, x_member.epoch_at(request.from_index() - 1));
   request.set_previous_epoch(previous);
   if (has_tail) *request.add_entries() = tail;
-  for (const ServerId id : required(view, x_complete_learners))
+  for (const ServerId id : required(view))
     TARN_RETURN_IF_ERROR(send(id, request));
   return Status::ok();
 }
@@ -109,7 +107,7 @@ Status SlotPrimary::take_over(const SlotView& view) {
   TARN_ASSIGN_OR_RETURN(const v1::LogEntry tail, x_member.restamp_last(view.epoch));
   TARN_RETURN_IF_ERROR(spread_tail(view, tail));
   TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
-  TARN_ASSIGN_OR_RETURN(x_table, x_member.table_at(view.epoch, head.last_index));
+  TARN_ASSIGN_OR_RETURN(x_table, x_member.table_at(head.last_index));
   x_ready_epoch = view.epoch;
   return Status::ok();
 }
@@ -170,14 +168,12 @@ Status SlotPrimary::list(const SlotView& view, const v1::ListSlotRequest& reques
   return Status::ok();
 }
 
-// A learner that was told it is complete may be the primary of a later epoch, and need nobody that
-// is synced now: it is asked too.
 Status SlotPrimary::confirm_round(const SlotView& view) {
-  TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
   v1::ConfirmRequest ask;
   ask.set_slot(x_slot.value);
   ask.set_epoch(view.epoch);
-  for (const ServerId id : required(view, head.complete_learners)) {
+  for (const ServerId id : view.entry.synced) {
+    if (id == view.self) continue;
     const auto response = x_peers.confirm(id, ask);
     if (!response.has_value()) return unreachable(id, response.error());
     TARN_RETURN_IF_ERROR(outcome_of(*response, "confirm the epoch"));

@@ -61,7 +61,7 @@ class SlotPrimary {
   Status teach(const SlotView& view, ServerId learner);
   Status confirm(const SlotView& view);
   Status confirm_round(const SlotView& view);
-  static std::vector<ServerId> required(const SlotView& view, const std::vector<uint32_t>& told);
+  std::vector<ServerId> required(const SlotView& view) const;
 
   const SlotId x_slot;
   SlotMember& x_member;

@@ -84,12 +84,10 @@ void SlotStore::set_config(std::shared_ptr<const ring::ClusterConfig> config, Se
   x_wake.notify_all();
 }
 
-// Where nothing of the slot changed from one epoch to the next, the primary that told us we hold
-// the whole log still acknowledges nothing without us. Across epochs that we did not see it may
-// have: it tells us again.
+// Where nothing of the slot changed, the primary that told us we hold the whole log still
+// acknowledges nothing without us.
 void SlotStore::keep_caught_up(const ring::ClusterConfig& before,
                                const ring::ClusterConfig& after) {
-  if (after.epoch.value != before.epoch.value + 1) return;
   for (uint32_t i = 0; i < kSessionSlots; ++i) {
     if (before.slots[i] != after.slots[i]) continue;
     uint64_t told = before.epoch.value;
