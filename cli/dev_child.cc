@@ -30,6 +30,7 @@ namespace {
 
 constexpr Millis kReadyWithin{30'000};
 constexpr Millis kLookEvery{20};
+constexpr Millis kLookAfter{200};  // once all are up
 constexpr Millis kAskTimeout{1'000};
 
 // All parts of the child, in the order in which they start. One-thread.
@@ -135,9 +136,14 @@ Status serve(const DevChildOptions& options, const sigset_t& ends) {
   TARN_RETURN_IF_ERROR(open_cluster(options, cluster));
   TARN_RETURN_IF_ERROR(wait_until_up(options, ends));
   say("ready");
-  int signal = 0;
-  ::sigwait(&ends, &signal);
-  log::info("ends on signal {}", signal);
+  while (!is_ended(ends, kLookAfter)) {
+    for (const auto& server : cluster.servers) {
+      // The supervisor makes a new start of it, which shows whether the disk is sound.
+      const Status failure = server->failure();
+      if (!failure.is_ok()) return cancelled(failure.message());
+    }
+  }
+  log::info("ends on a signal");
   return Status::ok();
 }
 

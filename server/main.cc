@@ -14,13 +14,11 @@ namespace {
 
 constexpr tarn::Millis kDrainStep{20};
 constexpr int kDrainSteps = 150;
+constexpr tarn::Millis kLookEvery{100};
+constexpr tarn::Millis kSilence{900};
 
 // Waits for SIGTERM or SIGINT, which all threads have blocked; true for the first.
 bool wait_for_signal(const sigset_t& signals, tarn::Millis at_most) {
-  if (at_most.count() == 0) {
-    int signal = 0;
-    return ::sigwait(&signals, &signal) == 0;
-  }
   const timespec span{0, at_most.count() * 1'000'000};
   return ::sigtimedwait(&signals, nullptr, &span) > 0;
 }
@@ -34,6 +32,18 @@ void drain(tarn::server::Server& server, const sigset_t& signals) {
   for (int step = 0; step < kDrainSteps && !server.is_drained(); ++step) {
     if (wait_for_signal(signals, kDrainStep)) return;
   }
+}
+
+// Waits until it is told to end, or until the server can go on no more; then for as long as the
+// routers take to see that it is gone, or a start at once would keep its place in the cluster.
+tarn::Status serve(const tarn::server::Server& server, const sigset_t& signals) {
+  while (!wait_for_signal(signals, kLookEvery)) {
+    const tarn::Status failure = server.failure();
+    if (failure.is_ok()) continue;
+    wait_for_signal(signals, kSilence);
+    return failure;
+  }
+  return tarn::Status::ok();
 }
 
 int fail(const tarn::Status& why) {
@@ -62,8 +72,8 @@ int main(int argc, char** argv) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   auto opened = server::Server::open(std::move(*options));
   if (!opened) return fail(opened.error());
-  wait_for_signal(signals, Millis(0));
-  drain(**opened, signals);
+  const Status ended = serve(**opened, signals);
+  if (ended.is_ok()) drain(**opened, signals);
   (*opened)->close();
-  return 0;
+  return ended.is_ok() ? 0 : fail(ended);
 }

@@ -9,6 +9,7 @@
 #include "common/auth/secrets_dir.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/mutex.h"
 #include "common/fabric/grpc_bulk_service.h"
 #include "common/fabric/grpc_port.h"
 #include "common/fabric/ucx_context.h"
@@ -127,6 +128,8 @@ struct Server::Parts {
   std::atomic<bool> wants_drain{false};
   std::atomic<bool> is_drained{false};
   std::atomic<bool> closed{false};
+  mutable Mutex failure_mutex;
+  Status failure TARN_GUARDED_BY(failure_mutex);
 
   Status open_storage();
   void open_ucx();
@@ -142,6 +145,8 @@ struct Server::Parts {
   void take_config(ring::ClusterConfig config);
   void note_contact(bool reachable);
   void drain();
+  void fail(const Status& why);
+  Status failed() const;
   void close();
 };
 
@@ -161,6 +166,8 @@ Status Server::Parts::open_storage() {
   session::SlotStoreOptions slots;
   slots.folder = folder.string();
   slots.peers = session_peers->peers();
+  slots.registry = &registry;
+  slots.on_suspect = [this](const Status& why) { fail(why); };
   TARN_ASSIGN_OR_RETURN(sessions, session::SlotStore::open(std::move(slots)));
   return Status::ok();
 }
@@ -286,7 +293,10 @@ Status Server::Parts::join_cluster() {
   made.fill_beat = [this](v1::HeartbeatRequest& beat) { fill_beat(beat); };
   made.on_config = [this](ring::ClusterConfig config) { take_config(std::move(config)); };
   made.on_contact = [this](bool reachable) { note_contact(reachable); };
-  TARN_ASSIGN_OR_RETURN(cluster, ClusterLink::open(std::move(made)));
+  TARN_ASSIGN_OR_RETURN(auto link, ClusterLink::open(std::move(made)));
+  const MutexLock lock(failure_mutex);
+  cluster = std::move(link);
+  if (!failure.is_ok()) cluster->stop_beating();
   return Status::ok();
 }
 
@@ -347,6 +357,19 @@ void Server::Parts::drain() {
   if (cluster != nullptr) cluster->beat_now();
 }
 
+// Beating on would keep this server in its slots, where nothing could be acknowledged any more.
+void Server::Parts::fail(const Status& why) {
+  log::error("this server leaves the cluster: {}", why.to_string());
+  const MutexLock lock(failure_mutex);
+  failure = why;
+  if (cluster != nullptr) cluster->stop_beating();
+}
+
+Status Server::Parts::failed() const {
+  const MutexLock lock(failure_mutex);
+  return failure;
+}
+
 void Server::Parts::close() {
   if (closed.exchange(true)) return;
   if (cluster != nullptr) cluster->close();
@@ -397,6 +420,10 @@ void Server::drain() {
 
 bool Server::is_drained() const {
   return x_parts->is_drained.load();
+}
+
+Status Server::failure() const {
+  return x_parts->failed();
 }
 
 void Server::close() {

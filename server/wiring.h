@@ -32,6 +32,10 @@ class Server {
   // True once the config shows it draining and its session slots have other primaries.
   bool is_drained() const;
 
+  // Not ok once the server can hold no sessions any more (its disk failed an fsync). It has left
+  // the cluster then, and is to be ended, so that a start on a sound disk can bring it back.
+  Status failure() const;
+
   // Ends everything in progress and joins all threads. Idempotent.
   void close();
 

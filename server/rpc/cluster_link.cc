@@ -61,6 +61,11 @@ void ClusterLink::beat_now() {
   x_wake.notify_all();
 }
 
+void ClusterLink::stop_beating() {
+  x_is_silent.store(true);
+  beat_now();
+}
+
 void ClusterLink::enter(grpc::ClientContext& context) {
   const MutexLock lock(x_mutex);
   x_calls.push_back(&context);
@@ -94,7 +99,7 @@ void ClusterLink::beat_to(Router& router) {
   set_thread_name("tarn-beat");
   do {
     beat_until_lost(router);
-  } while (wait(kRetryAfter));
+  } while (wait(kRetryAfter) && !x_is_silent.load());
 }
 
 void ClusterLink::beat_until_lost(Router& router) {
@@ -113,7 +118,7 @@ void ClusterLink::beat_until_lost(Router& router) {
     }
     note_epoch(answer.epoch());
     const Millis interval{answer.interval_ms() == 0 ? kBeatDefault.count() : answer.interval_ms()};
-    if (!wait(std::min(interval, kBeatMax))) break;
+    if (!wait(std::min(interval, kBeatMax)) || x_is_silent.load()) break;
   }
   context.TryCancel();
   const Status why = rpc::from_grpc(stream->Finish());

@@ -39,6 +39,9 @@ class ClusterLink {
   // Sends the next beats now: something that they say has changed.
   void beat_now();
 
+  // From now on this server counts as dead. The config is followed all the same.
+  void stop_beating();
+
   bool is_reachable() const { return x_alive.load() > 0; }
 
   void close();
@@ -68,6 +71,7 @@ class ClusterLink {
   std::vector<std::unique_ptr<Router>> x_routers;
   std::thread x_watcher;
   std::atomic<int> x_alive{0};
+  std::atomic<bool> x_is_silent{false};
 
   mutable Mutex x_mutex;
   CondVar x_wake;

@@ -2,6 +2,7 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -9,10 +10,15 @@
 #include <mutex>
 
 #include "common/fabric/grpc_bulk_service.h"
+#include "server/rpc/storage_service.h"
+#include "server/session/slot_store.h"
 
 namespace tarn::server {
 namespace {
 
+// Session commands and streams of events hold a thread while they wait; what other servers ask in
+// the meantime is quick, and needs the rest.
+constexpr int kSyncThreadsMax = session::kCommandsMax + StorageService::kStreamsMax + 96;
 constexpr auto kCloseGrace = std::chrono::milliseconds(500);
 
 // Once in a process, before its first server.
@@ -38,6 +44,9 @@ Result<std::unique_ptr<RpcServer>> RpcServer::open(const RpcServerOptions& optio
   builder.AddListeningPort(options.listen, credentials, &port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   fabric::set_bulk_limits(builder);
+  grpc::ResourceQuota quota("server");
+  quota.SetMaxThreads(kSyncThreadsMax);
+  builder.SetResourceQuota(quota);
   for (grpc::Service* service : options.services)
     builder.RegisterService(service);
   auto server = builder.BuildAndStart();

@@ -2,57 +2,88 @@
 
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
+
+#include "common/base/check.h"
 #include "common/rpc/status.h"
 
 namespace tarn::server {
+namespace {
 
-void SessionPeers::set_config(const ring::ClusterConfig& config) {
-  const std::lock_guard lock(x_mutex);
-  std::map<ServerId, Peer> next;
-  for (const auto& member : config.members) {
-    const auto old = x_peers.find(member.id);
-    const bool is_same = old != x_peers.end() && old->second.endpoint == member.control_endpoint;
-    next[member.id] = is_same ? old->second : Peer{member.control_endpoint, nullptr};
-  }
-  x_peers = std::move(next);
+// Where the member is; empty when it is not to be asked.
+std::string endpoint_of(const ring::ClusterConfig& config, ServerId id) {
+  const ring::Member* member = ring::find_member(config, id);
+  const bool answers = member != nullptr && (member->state == ring::MemberState::up ||
+                                             member->state == ring::MemberState::draining);
+  return answers ? member->control_endpoint : std::string();
 }
 
-Result<std::shared_ptr<SessionPeers::Stub>> SessionPeers::stub(ServerId id) {
-  const std::lock_guard lock(x_mutex);
+}  // namespace
+
+void SessionPeers::set_config(const ring::ClusterConfig& config) {
+  const MutexLock lock(x_mutex);
+  for (const auto& member : config.members)
+    x_peers.try_emplace(member.id);
+  for (auto& [id, peer] : x_peers) {
+    const std::string endpoint = endpoint_of(config, id);
+    if (endpoint == peer.endpoint) continue;
+    for (grpc::ClientContext* call : peer.running)
+      call->TryCancel();
+    peer.endpoint = endpoint;
+    peer.stub.reset();
+  }
+}
+
+Result<std::shared_ptr<SessionPeers::Stub>> SessionPeers::begin(ServerId id,
+                                                                grpc::ClientContext& context) {
+  const MutexLock lock(x_mutex);
   const auto found = x_peers.find(id);
-  if (found == x_peers.end()) {
-    return unavailable("server " + std::to_string(id.value) + " is not in the config");
+  if (found == x_peers.end() || found->second.endpoint.empty()) {
+    return unavailable("server " + std::to_string(id.value) + " is not up in the config");
   }
-  if (!found->second.stub) {
-    TARN_ASSIGN_OR_RETURN(
-        auto channel, rpc::open_channel(found->second.endpoint, auth::Role::server, x_material));
-    found->second.stub = v1::SessionStore::NewStub(channel);
+  Peer& peer = found->second;
+  if (!peer.stub) {
+    TARN_ASSIGN_OR_RETURN(auto channel,
+                          rpc::open_channel(peer.endpoint, auth::Role::server, x_material));
+    peer.stub = v1::SessionStore::NewStub(channel);
   }
-  return found->second.stub;
+  peer.running.insert(&context);
+  return peer.stub;
+}
+
+void SessionPeers::end(ServerId id, grpc::ClientContext& context) {
+  const MutexLock lock(x_mutex);
+  const auto found = x_peers.find(id);
+  TARN_CHECK(found != x_peers.end());  // peers are never forgotten: ids are few and not reused
+  found->second.running.erase(&context);
 }
 
 template <typename Request, typename Response, typename Method>
-Result<Response> SessionPeers::call(ServerId to, const Request& request, Method method) {
-  TARN_ASSIGN_OR_RETURN(const auto peer, stub(to));
+Result<Response> SessionPeers::call(ServerId to, const Request& request, Instant deadline,
+                                    Method method) {
+  const auto left = std::chrono::duration_cast<Millis>(deadline - system_clock().now());
+  if (left.count() <= 0) return deadline_exceeded("no time is left");
   grpc::ClientContext context;
-  rpc::set_timeout(context, x_timeout);
+  rpc::set_timeout(context, std::min(left, x_timeout));
+  TARN_ASSIGN_OR_RETURN(const auto peer, begin(to, context));
   Response response;
-  TARN_RETURN_IF_ERROR(rpc::from_grpc(((*peer).*method)(&context, request, &response)));
+  const Status status = rpc::from_grpc(((*peer).*method)(&context, request, &response));
+  end(to, context);
+  TARN_RETURN_IF_ERROR(status);
   return response;
 }
 
+template <typename Request, typename Response, typename Method>
+session::Peers::Call<Request, Response> SessionPeers::call_of(Method method) {
+  return [this, method](ServerId to, const Request& request, Instant deadline) {
+    return call<Request, Response>(to, request, deadline, method);
+  };
+}
+
 session::Peers SessionPeers::peers() {
-  session::Peers peers;
-  peers.replicate = [this](ServerId to, const v1::ReplicateRequest& request) {
-    return call<v1::ReplicateRequest, v1::ReplicateResponse>(to, request, &Stub::Replicate);
-  };
-  peers.confirm = [this](ServerId to, const v1::ConfirmRequest& request) {
-    return call<v1::ConfirmRequest, v1::ConfirmResponse>(to, request, &Stub::Confirm);
-  };
-  peers.read_log = [this](ServerId to, const v1::ReadLogRequest& request) {
-    return call<v1::ReadLogRequest, v1::ReadLogResponse>(to, request, &Stub::ReadLog);
-  };
-  return peers;
+  return {call_of<v1::ReplicateRequest, v1::ReplicateResponse>(&Stub::Replicate),
+          call_of<v1::ConfirmRequest, v1::ConfirmResponse>(&Stub::Confirm),
+          call_of<v1::ReadLogRequest, v1::ReadLogResponse>(&Stub::ReadLog)};
 }
 
 }  // namespace tarn::server

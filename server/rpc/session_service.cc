@@ -1,8 +1,25 @@
 #include "server/rpc/session_service.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "common/rpc/status.h"
 
 namespace tarn::server {
+namespace {
+
+// A caller without a deadline, or with one far away, keeps its thread no longer.
+constexpr Nanos kCommandMax = std::chrono::seconds(60);
+
+Instant deadline_of(const grpc::ServerContext& context) {
+  // gRPC's deadlines are points of real time; a call without one has the end of time.
+  const bool is_set = context.deadline() != std::chrono::system_clock::time_point::max();
+  const auto left = context.deadline() - std::chrono::system_clock::now();
+  const Nanos span = is_set ? std::chrono::duration_cast<Nanos>(left) : kCommandMax;
+  return system_clock().now() + std::min(span, kCommandMax);
+}
+
+}  // namespace
 
 Status SessionService::require(const grpc::ServerContext& context, auth::Role role) const {
   TARN_ASSIGN_OR_RETURN(const auto caller, x_authenticator.caller(context));
@@ -16,7 +33,7 @@ grpc::Status SessionService::Execute(grpc::ServerContext* context,
   if (const Status status = require(*context, auth::Role::router); !status.is_ok()) {
     return rpc::to_grpc(status);
   }
-  *result = x_store.execute(*command);
+  *result = x_store.execute(*command, deadline_of(*context));
   return grpc::Status::OK;
 }
 
@@ -25,7 +42,7 @@ grpc::Status SessionService::List(grpc::ServerContext* context, const v1::ListSl
   if (const Status status = require(*context, auth::Role::router); !status.is_ok()) {
     return rpc::to_grpc(status);
   }
-  auto list = x_store.list(*request);
+  auto list = x_store.list(*request, deadline_of(*context));
   if (!list.has_value()) return rpc::to_grpc(list.error());
   *response = std::move(*list);
   return grpc::Status::OK;

@@ -75,10 +75,17 @@ Status from_rocksdb(const rocksdb::Status& status, const char* what) {
   return status.IsCorruption() ? corrupt(message) : internal_error(message);
 }
 
+// A change that failed may be on the disk, and another server may take its place: to the caller the
+// outcome is open.
+Status as_open(const Status& status) {
+  return status.is_ok() ? status : unavailable(status.message());
+}
+
 }  // namespace
 
 struct SlotLog::Impl {
   std::unique_ptr<rocksdb::DB> db;
+  SlotLogHooks hooks;
   Incarnation incarnation;
   std::atomic<bool> is_suspect{false};
 
@@ -89,30 +96,30 @@ struct SlotLog::Impl {
     if (found.ok()) {
       const auto parsed =
           std::from_chars(text.data(), text.data() + text.size(), incarnation.value);
-      if (parsed.ec == std::errc() && incarnation.value != 0) return Status::ok();
-      return corrupt("session log: malformed incarnation");
+      const bool is_sound = parsed.ec == std::errc() && incarnation.value != 0;
+      if (!is_sound) return corrupt("session log: malformed incarnation");
+    } else {
+      incarnation.value = draw_incarnation();
     }
-    incarnation.value = draw_incarnation();
+    // Also where it is known: a disk that takes no write must not serve.
     rocksdb::WriteBatch batch;
     batch.Put(kIncarnationKey, std::to_string(incarnation.value));
     return write(&batch);
   }
 
   Status write(rocksdb::WriteBatch* batch) {
-    if (is_suspect.load()) {
-      return internal_error(
-          "session log: an earlier fsync failed; restart the server on a sound disk");
-    }
+    if (is_suspect.load()) return unavailable("session log: an earlier fsync failed");
     rocksdb::WriteOptions options;
     options.sync = true;
-    Status status = TARN_FAULT_POINT("session.log_fsync")
-                        ? internal_error("session log: fsync: fault point")
-                        : from_rocksdb(db->Write(options, batch), "write");
-    if (!status.is_ok()) {
-      is_suspect.store(true);
-      log::error("{}: the session log takes no more writes", status.to_string());
-    }
-    return status;
+    const Instant began = system_clock().now();
+    const Status status = TARN_FAULT_POINT("session.log_fsync")
+                              ? internal_error("session log: fsync: fault point")
+                              : from_rocksdb(db->Write(options, batch), "write");
+    if (hooks.on_fsync) hooks.on_fsync(system_clock().now() - began);
+    if (status.is_ok() || is_suspect.exchange(true)) return as_open(status);
+    log::error("{}: the session log takes no more writes", status.to_string());
+    if (hooks.on_suspect) hooks.on_suspect(status);
+    return as_open(status);
   }
 };
 
@@ -120,7 +127,7 @@ SlotLog::SlotLog(std::unique_ptr<Impl> impl) : x_impl(std::move(impl)) {}
 
 SlotLog::~SlotLog() = default;
 
-Result<std::unique_ptr<SlotLog>> SlotLog::open(const std::string& folder) {
+Result<std::unique_ptr<SlotLog>> SlotLog::open(const std::string& folder, SlotLogHooks hooks) {
   rocksdb::Options options;
   options.create_if_missing = true;
   options.paranoid_checks = true;
@@ -133,6 +140,7 @@ Result<std::unique_ptr<SlotLog>> SlotLog::open(const std::string& folder) {
   TARN_CHECK(db != nullptr);
   auto impl = std::make_unique<Impl>();
   impl->db.reset(db);
+  impl->hooks = std::move(hooks);
   TARN_RETURN_IF_ERROR(impl->load_incarnation());
   return std::unique_ptr<SlotLog>(new SlotLog(std::move(impl)));
 }

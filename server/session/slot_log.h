@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/base/result.h"
 #include "proto/tarn/v1/sessions.pb.h"
@@ -30,14 +32,21 @@ struct LogChange {
   uint64_t erase_from = 0, erase_to = 0;                    // entries [from, to) go first
 };
 
+// Who hears what about the disk. Called on the threads that write.
+struct SlotLogHooks {
+  std::function<void(Nanos)> on_fsync;            // how long each took
+  std::function<void(const Status&)> on_suspect;  // once, when one has failed
+};
+
 // The logs of all slots of one server, in one RocksDB; every change is fsynced before it returns.
 // Thread-safe; the caller orders changes of one slot. A failed fsync makes the store suspect: from
 // then on every change is refused, since what a later one says about the disk could not be
-// believed.
+// believed; the server has to leave the cluster, so that others go on without it. Opening the store
+// again writes to it first.
 class SlotLog {
  public:
   // Opens or creates the store in `folder`. Returns: ok, internal (disk), corrupt.
-  static Result<std::unique_ptr<SlotLog>> open(const std::string& folder);
+  static Result<std::unique_ptr<SlotLog>> open(const std::string& folder, SlotLogHooks hooks = {});
   ~SlotLog();
 
   // Drawn when the store was created: it says whether a returning server still has its logs.
@@ -50,7 +59,8 @@ class SlotLog {
   // Returns: ok (empty snapshot where there is none), corrupt.
   Result<v1::SlotSnapshot> snapshot(SlotId slot) const;
 
-  // Durable when it returns ok. Returns: ok, internal (the disk refused; see the class).
+  // Durable when it returns ok. Returns: ok, unavailable (the disk refused; see the class). It may
+  // be on the disk even so.
   Status commit(SlotId slot, const LogChange& change);
   // Forgets a slot whole. Returns: as commit.
   Status erase(SlotId slot, const LogHead& head);

@@ -44,16 +44,21 @@ Result<LogHead> SlotMember::promise_locked(uint64_t epoch) {
 }
 
 Result<LogHead> SlotMember::promise(uint64_t epoch) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return promise_locked(epoch);
 }
 
 Result<LogHead> SlotMember::head() const {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return x_log.head(x_slot);
 }
 
 Result<uint64_t> SlotMember::epoch_at(uint64_t index) const {
+  const MutexLock lock(x_mutex);
+  return epoch_locked(index);
+}
+
+Result<uint64_t> SlotMember::epoch_locked(uint64_t index) const {
   if (index == 0) return uint64_t{0};
   TARN_ASSIGN_OR_RETURN(const auto found, x_log.read(x_slot, index, 1));
   if (!found.empty() && found[0].index() == index) return found[0].epoch();
@@ -72,7 +77,7 @@ Status SlotMember::check_previous(const v1::ReplicateRequest& request, const Log
     return conflict("the log holds " + std::to_string(head.first_index) + " to " +
                     std::to_string(head.last_index));
   }
-  const auto previous = epoch_at(from - 1);
+  const auto previous = epoch_locked(from - 1);
   if (!previous.has_value()) return conflict(previous.error().message());
   if (*previous != request.previous_epoch())
     return conflict("the entry before is of another epoch");
@@ -120,7 +125,7 @@ Status SlotMember::replicate_locked(const v1::ReplicateRequest& request) {
 }
 
 v1::ReplicateResponse SlotMember::replicate(const v1::ReplicateRequest& request) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const Status status = replicate_locked(request);
   v1::ReplicateResponse response;
   set_outcome(response, status);
@@ -133,7 +138,7 @@ v1::ReplicateResponse SlotMember::replicate(const v1::ReplicateRequest& request)
 }
 
 v1::ConfirmResponse SlotMember::confirm(const v1::ConfirmRequest& request) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   v1::ConfirmResponse response;
   const auto head = x_log.head(x_slot);
   if (!head.has_value()) {
@@ -147,7 +152,7 @@ v1::ConfirmResponse SlotMember::confirm(const v1::ConfirmRequest& request) {
 }
 
 v1::ReadLogResponse SlotMember::read_log(const v1::ReadLogRequest& request) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   v1::ReadLogResponse response;
   const auto promised = promise_locked(request.epoch());
   set_outcome(response, promised.status());
@@ -174,7 +179,7 @@ v1::ReadLogResponse SlotMember::read_log(const v1::ReadLogRequest& request) {
 }
 
 Result<v1::LogEntry> SlotMember::append(uint64_t epoch, v1::LogEntry entry) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   TARN_ASSIGN_OR_RETURN(LogHead head, promise_locked(epoch));
   entry.set_index(head.last_index + 1);
   entry.set_epoch(epoch);
@@ -185,7 +190,7 @@ Result<v1::LogEntry> SlotMember::append(uint64_t epoch, v1::LogEntry entry) {
 }
 
 Result<v1::LogEntry> SlotMember::restamp_last(uint64_t epoch) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   TARN_ASSIGN_OR_RETURN(LogHead head, promise_locked(epoch));
   if (head.last_index < head.first_index) return v1::LogEntry();
   TARN_ASSIGN_OR_RETURN(auto entries, x_log.read(x_slot, head.last_index, 1));
@@ -199,7 +204,7 @@ Result<v1::LogEntry> SlotMember::restamp_last(uint64_t epoch) {
 }
 
 Status SlotMember::install(uint64_t epoch, const v1::ReadLogResponse& from) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   TARN_ASSIGN_OR_RETURN(const LogHead head, promise_locked(epoch));
   v1::ReplicateRequest request;
   *request.mutable_snapshot() = from.snapshot();
@@ -208,7 +213,7 @@ Status SlotMember::install(uint64_t epoch, const v1::ReadLogResponse& from) {
 }
 
 Result<v1::ReplicateRequest> SlotMember::whole(uint64_t epoch) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   TARN_ASSIGN_OR_RETURN(const LogHead head, x_log.head(x_slot));
   TARN_ASSIGN_OR_RETURN(const auto snapshot, x_log.snapshot(x_slot));
   TARN_ASSIGN_OR_RETURN(const auto entries, x_log.read(x_slot, head.first_index, SIZE_MAX));
@@ -221,7 +226,14 @@ Result<v1::ReplicateRequest> SlotMember::whole(uint64_t epoch) {
   return request;
 }
 
-Result<SessionTable> SlotMember::table_at(uint64_t index) const {
+Result<SessionTable> SlotMember::table_at(uint64_t epoch, uint64_t index) const {
+  const MutexLock lock(x_mutex);
+  TARN_ASSIGN_OR_RETURN(const LogHead head, x_log.head(x_slot));
+  if (head.promised_epoch > epoch) return stale(head.promised_epoch, epoch);
+  return table_locked(index);
+}
+
+Result<SessionTable> SlotMember::table_locked(uint64_t index) const {
   TARN_ASSIGN_OR_RETURN(const auto snapshot, x_log.snapshot(x_slot));
   TARN_ASSIGN_OR_RETURN(const auto entries, x_log.read(x_slot, snapshot.index() + 1, SIZE_MAX));
   SessionTable table;
@@ -234,7 +246,7 @@ Result<SessionTable> SlotMember::table_at(uint64_t index) const {
 }
 
 Status SlotMember::set_complete_learners(std::vector<uint32_t> learners) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   TARN_ASSIGN_OR_RETURN(LogHead head, x_log.head(x_slot));
   if (head.complete_learners == learners) return Status::ok();
   head.complete_learners = std::move(learners);
@@ -242,7 +254,7 @@ Status SlotMember::set_complete_learners(std::vector<uint32_t> learners) {
 }
 
 Status SlotMember::compact(uint64_t committed) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return compact_locked(committed);
 }
 
@@ -250,8 +262,8 @@ Status SlotMember::compact_locked(uint64_t committed) {
   TARN_ASSIGN_OR_RETURN(LogHead head, x_log.head(x_slot));
   if (committed < head.first_index + kLogEntriesMax) return Status::ok();
   TARN_CHECK(committed <= head.last_index);
-  TARN_ASSIGN_OR_RETURN(const SessionTable table, table_at(committed));
-  TARN_ASSIGN_OR_RETURN(const uint64_t epoch, epoch_at(committed));
+  TARN_ASSIGN_OR_RETURN(const SessionTable table, table_locked(committed));
+  TARN_ASSIGN_OR_RETURN(const uint64_t epoch, epoch_locked(committed));
   TARN_ASSIGN_OR_RETURN(const auto last, x_log.read(x_slot, committed, 1));
   LogChange change;
   // Expiry is judged by the log's own time, so that every member keeps the same sessions.

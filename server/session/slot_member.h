@@ -1,8 +1,7 @@
 #pragma once
 
-#include <mutex>
-
 #include "common/base/ids.h"
+#include "common/base/mutex.h"
 #include "common/base/result.h"
 #include "proto/tarn/v1/sessions.pb.h"
 #include "server/session/session_table.h"
@@ -41,8 +40,9 @@ class SlotMember {
   Status install(uint64_t epoch, const v1::ReadLogResponse& from);
   // Everything, for a peer that lacks too much. Returns: ok, corrupt, internal.
   Result<v1::ReplicateRequest> whole(uint64_t epoch);
-  // The table of all entries up to `index`. Returns: ok, corrupt.
-  Result<SessionTable> table_at(uint64_t index) const;
+  // The table of all entries up to `index`, as this epoch's primary left the log. Returns: ok,
+  // stale_epoch (another one may have changed it), corrupt.
+  Result<SessionTable> table_at(uint64_t epoch, uint64_t index) const;
   // Keeps what was told to learners across a restart. Returns: ok, internal.
   Status set_complete_learners(std::vector<uint32_t> learners);
   // Replaces the log before `committed` by a snapshot once it is long. Returns: ok, internal.
@@ -53,15 +53,18 @@ class SlotMember {
   Result<uint64_t> epoch_at(uint64_t index) const;
 
  private:
-  Result<LogHead> promise_locked(uint64_t epoch);
-  Status replicate_locked(const v1::ReplicateRequest& request);
-  Status replace_locked(const v1::ReplicateRequest& request, LogHead head);
-  Status check_previous(const v1::ReplicateRequest& request, const LogHead& head) const;
-  Status compact_locked(uint64_t committed);
+  Result<LogHead> promise_locked(uint64_t epoch) TARN_REQUIRES(x_mutex);
+  Status replicate_locked(const v1::ReplicateRequest& request) TARN_REQUIRES(x_mutex);
+  Status replace_locked(const v1::ReplicateRequest& request, LogHead head) TARN_REQUIRES(x_mutex);
+  Status check_previous(const v1::ReplicateRequest& request, const LogHead& head) const
+      TARN_REQUIRES(x_mutex);
+  Status compact_locked(uint64_t committed) TARN_REQUIRES(x_mutex);
+  Result<SessionTable> table_locked(uint64_t index) const TARN_REQUIRES(x_mutex);
+  Result<uint64_t> epoch_locked(uint64_t index) const TARN_REQUIRES(x_mutex);
 
   const SlotId x_slot;
-  SlotLog& x_log;
-  mutable std::mutex x_mutex;  // guards the order of this slot's changes in x_log
+  mutable Mutex x_mutex;
+  SlotLog& x_log;  // x_mutex guards the order of this slot's changes and reads in it
 };
 
 }  // namespace tarn::session

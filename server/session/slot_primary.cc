@@ -9,6 +9,11 @@
 namespace tarn::session {
 namespace {
 
+// A clock that is not the machine's may reach the deadline without anybody's notice.
+constexpr Nanos kLookEvery = Millis(100);
+// Commands of the slot wait for a lesson no longer than this.
+constexpr Millis kLessonMax{2000};
+
 v1::SessionResult failed(const SlotView& view, const Status& status) {
   v1::SessionResult result;
   result.set_outcome(rpc::to_outcome(status.code()));
@@ -37,25 +42,27 @@ bool is_longer(const v1::ReadLogResponse& a, const LogHead& b) {
 
 }  // namespace
 
-std::vector<ServerId> SlotPrimary::required(const SlotView& view) const {
+// Without whom this primary acknowledges nothing: the other synced members, and the learners that
+// were `told` they are complete.
+std::vector<ServerId> SlotPrimary::required(const SlotView& view,
+                                            const std::vector<uint32_t>& told) {
   std::vector<ServerId> members;
   for (const ServerId id : view.entry.synced) {
     if (id != view.self) members.push_back(id);
   }
   for (const ServerId id : view.entry.learners) {
-    const auto& told = x_complete_learners;
     if (std::find(told.begin(), told.end(), id.value) != told.end()) members.push_back(id);
   }
   return members;
 }
 
 Status SlotPrimary::send(ServerId to, const v1::ReplicateRequest& request) {
-  auto response = x_peers.replicate(to, request);
+  auto response = x_needs.peers.replicate(to, request, x_deadline);
   if (!response.has_value()) return unreachable(to, response.error());
   if (response->outcome() == v1::OUTCOME_CONFLICT) {
     TARN_ASSIGN_OR_RETURN(auto everything, x_member.whole(request.epoch()));
     everything.set_complete(request.complete());
-    response = x_peers.replicate(to, everything);
+    response = x_needs.peers.replicate(to, everything, x_deadline);
     if (!response.has_value()) return unreachable(to, response.error());
   }
   return outcome_of(*response, "take the log");
@@ -69,7 +76,7 @@ Status SlotPrimary::adopt_longest(const SlotView& view, const LogHead& own) {
   ask.set_epoch(view.epoch);
   for (const ServerId id : view.entry.synced) {
     if (id == view.self) continue;
-    const auto response = x_peers.read_log(id, ask);
+    const auto response = x_needs.peers.read_log(id, ask, x_deadline);
     if (!response.has_value()) return unreachable(id, response.error());
     TARN_RETURN_IF_ERROR(outcome_of(*response, "show its log"));
     if (!is_longer(*response, longest)) continue;
@@ -79,7 +86,7 @@ Status SlotPrimary::adopt_longest(const SlotView& view, const LogHead& own) {
   }
   if (holder == view.self) return Status::ok();
   ask.set_from_index(1);
-  const auto log = x_peers.read_log(holder, ask);
+  const auto log = x_needs.peers.read_log(holder, ask, x_deadline);
   if (!log.has_value()) return unreachable(holder, log.error());
   TARN_RETURN_IF_ERROR(outcome_of(*log, "send its log"));
   return x_member.install(view.epoch, *log);
@@ -95,7 +102,7 @@ Status SlotPrimary::spread_tail(const SlotView& view, const v1::LogEntry& tail) 
   TARN_ASSIGN_OR_RETURN(const uint64_t previous, x_member.epoch_at(request.from_index() - 1));
   request.set_previous_epoch(previous);
   if (has_tail) *request.add_entries() = tail;
-  for (const ServerId id : required(view))
+  for (const ServerId id : required(view, x_complete_learners))
     TARN_RETURN_IF_ERROR(send(id, request));
   return Status::ok();
 }
@@ -107,12 +114,14 @@ Status SlotPrimary::take_over(const SlotView& view) {
   TARN_ASSIGN_OR_RETURN(const v1::LogEntry tail, x_member.restamp_last(view.epoch));
   TARN_RETURN_IF_ERROR(spread_tail(view, tail));
   TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
-  TARN_ASSIGN_OR_RETURN(x_table, x_member.table_at(head.last_index));
+  TARN_ASSIGN_OR_RETURN(x_table, x_member.table_at(view.epoch, head.last_index));
   x_ready_epoch = view.epoch;
+  x_ready_entry = view.entry;
+  x_needs.metrics.takeovers.add();
   return Status::ok();
 }
 
-Status SlotPrimary::ready(const SlotView& view) {
+Status SlotPrimary::check_primary(const SlotView& view) const {
   if (!view.is_primary()) {
     return unavailable("session slot " + std::to_string(x_slot.value) + ": the primary is server " +
                        std::to_string(view.entry.primary.value));
@@ -121,6 +130,11 @@ Status SlotPrimary::ready(const SlotView& view) {
   if (std::find(synced.begin(), synced.end(), view.self) == synced.end()) {
     return unavailable("session slot: its last copy is lost; an operator must decide");
   }
+  return Status::ok();
+}
+
+Status SlotPrimary::ready(const SlotView& view) {
+  TARN_RETURN_IF_ERROR(check_primary(view));
   if (x_ready_epoch == view.epoch) return Status::ok();
   if (x_ready_epoch > view.epoch) return stale_epoch("this server has moved on to a later epoch");
   return take_over(view);
@@ -129,7 +143,7 @@ Status SlotPrimary::ready(const SlotView& view) {
 Result<v1::SessionResult> SlotPrimary::commit(const SlotView& view,
                                               const v1::SessionCommand& command) {
   v1::LogEntry entry;
-  entry.set_unix_ms(x_clock.unix_ms());
+  entry.set_unix_ms(x_needs.clock.unix_ms());
   *entry.mutable_command() = command;
   TARN_ASSIGN_OR_RETURN(entry, x_member.append(view.epoch, std::move(entry)));
   TARN_RETURN_IF_ERROR(spread_tail(view, entry));
@@ -139,14 +153,24 @@ Result<v1::SessionResult> SlotPrimary::commit(const SlotView& view,
   return result;
 }
 
-v1::SessionResult SlotPrimary::execute(const SlotView& view, const v1::SessionCommand& command) {
+v1::SessionResult SlotPrimary::execute(const SlotView& view, const v1::SessionCommand& command,
+                                       Instant deadline) {
   if (const Status status = validate(command); !status.is_ok()) return failed(view, status);
   if (is_read(command)) {
-    if (const Status status = confirm(view); !status.is_ok()) return failed(view, status);
+    if (const Status status = confirm(view, deadline); !status.is_ok()) return failed(view, status);
   }
-  const std::lock_guard lock(x_mutex);
+  Status why;
+  if (!x_turn.enter(view.epoch, deadline, why)) return failed(view, why);
+  x_deadline = deadline;
+  auto result = execute_in_turn(view, command);
+  x_turn.leave();
+  return result;
+}
+
+v1::SessionResult SlotPrimary::execute_in_turn(const SlotView& view,
+                                               const v1::SessionCommand& command) {
   if (const Status status = ready(view); !status.is_ok()) return failed(view, status);
-  auto answered = x_table.answer(command, x_clock.unix_ms());
+  auto answered = x_table.answer(command, x_needs.clock.unix_ms());
   if (!answered) {
     auto committed = commit(view, command);
     if (!committed.has_value()) {
@@ -160,51 +184,93 @@ v1::SessionResult SlotPrimary::execute(const SlotView& view, const v1::SessionCo
   return *answered;
 }
 
-Status SlotPrimary::list(const SlotView& view, const v1::ListSlotRequest& request,
+Status SlotPrimary::list(const SlotView& view, const v1::ListSlotRequest& request, Instant deadline,
                          const std::function<bool(const v1::Manifest&)>& visit) {
-  const std::lock_guard lock(x_mutex);
-  TARN_RETURN_IF_ERROR(ready(view));
-  x_table.list(request, x_clock.unix_ms(), visit);
+  Status why;
+  if (!x_turn.enter(view.epoch, deadline, why)) return why;
+  x_deadline = deadline;
+  const Status status = list_in_turn(view, request, visit);
+  x_turn.leave();
+  return status;
+}
+
+// True while the table of an earlier epoch still is what this slot holds: neither the config nor
+// anybody who spoke to us has made another server its primary since.
+bool SlotPrimary::is_table_current(const SlotView& view) const {
+  if (x_ready_epoch == 0 || x_ready_entry != view.entry) return false;
+  const auto head = x_member.head();
+  return head.has_value() && head->promised_epoch == x_ready_epoch;
+}
+
+// A new epoch changes few slots, and a list asks all of them: it takes over only those.
+Status SlotPrimary::list_in_turn(const SlotView& view, const v1::ListSlotRequest& request,
+                                 const std::function<bool(const v1::Manifest&)>& visit) {
+  TARN_RETURN_IF_ERROR(check_primary(view));
+  if (!is_table_current(view)) TARN_RETURN_IF_ERROR(ready(view));
+  x_table.list(request, x_needs.clock.unix_ms(), visit);
   return Status::ok();
 }
 
-Status SlotPrimary::confirm_round(const SlotView& view) {
+// A learner that was told it is complete may be the primary of a later epoch, and need nobody that
+// is synced now: it is asked too.
+Status SlotPrimary::confirm_round(const SlotView& view, Instant deadline) {
+  TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
   v1::ConfirmRequest ask;
   ask.set_slot(x_slot.value);
   ask.set_epoch(view.epoch);
-  for (const ServerId id : view.entry.synced) {
-    if (id == view.self) continue;
-    const auto response = x_peers.confirm(id, ask);
+  for (const ServerId id : required(view, head.complete_learners)) {
+    const auto response = x_needs.peers.confirm(id, ask, deadline);
     if (!response.has_value()) return unreachable(id, response.error());
     TARN_RETURN_IF_ERROR(outcome_of(*response, "confirm the epoch"));
   }
   return outcome_of(x_member.confirm(ask), "confirm the epoch");
 }
 
-Status SlotPrimary::confirm(const SlotView& view) {
-  if (!view.is_primary()) return unavailable("session slot: this server is not its primary");
-  std::unique_lock lock(x_round_mutex);
-  const uint64_t mine = x_rounds_begun + 1;  // a round that runs now began before this read
-  while (x_rounds_ended < mine) {
-    if (x_rounds_begun > x_rounds_ended) {
-      x_round_ended.wait(lock);
-      continue;
-    }
-    const uint64_t round = ++x_rounds_begun;
-    lock.unlock();
-    Status status = confirm_round(view);
-    lock.lock();
-    TARN_CHECK(round == x_rounds_ended + 1);
-    x_rounds_ended = round;
-    x_round_status = std::move(status);
-    x_round_ended.notify_all();
+// Waits for a round that begins after this call. None: the next round is the caller's to run.
+std::optional<Status> SlotPrimary::join_round(Instant deadline) {
+  const MutexLock lock(x_round_mutex);
+  uint64_t mine = x_rounds_begun + 1;  // a round that runs now began before this read
+  while (true) {
+    if (x_rounds_ended >= mine && !x_round_ran_out) return x_round_status;
+    if (x_rounds_ended >= mine) mine = x_rounds_begun + 1;
+    if (x_rounds_begun == x_rounds_ended) break;
+    const Nanos left = deadline - x_needs.clock.now();
+    if (left.count() <= 0) return unavailable("session slot: no time was left for a confirmation");
+    x_round_ended.wait_for(x_round_mutex, std::min<Nanos>(left, kLookEvery));
   }
-  return x_round_status;
+  ++x_rounds_begun;
+  return std::nullopt;
+}
+
+void SlotPrimary::end_round(const Status& status, Instant deadline) {
+  const MutexLock lock(x_round_mutex);
+  TARN_CHECK(x_rounds_begun == x_rounds_ended + 1);
+  x_rounds_ended = x_rounds_begun;
+  x_round_status = status;
+  x_round_ran_out = !status.is_ok() && x_needs.clock.now() >= deadline;
+  x_round_ended.notify_all();
+}
+
+Status SlotPrimary::confirm(const SlotView& view, Instant deadline) {
+  if (!view.is_primary()) return unavailable("session slot: this server is not its primary");
+  if (auto shared = join_round(deadline)) return *shared;
+  Status status = confirm_round(view, deadline);
+  end_round(status, deadline);
+  return status;
 }
 
 Status SlotPrimary::teach_learners(const SlotView& view) {
-  const std::lock_guard lock(x_mutex);
   if (view.entry.learners.empty() || !view.is_primary()) return Status::ok();
+  Status why;
+  const Instant deadline = x_needs.clock.now() + kLessonMax;
+  if (!x_turn.enter(view.epoch, deadline, why)) return why;
+  x_deadline = deadline;
+  const Status status = teach_in_turn(view);
+  x_turn.leave();
+  return status;
+}
+
+Status SlotPrimary::teach_in_turn(const SlotView& view) {
   TARN_RETURN_IF_ERROR(ready(view));
   Status worst;
   for (const ServerId id : view.entry.learners) {

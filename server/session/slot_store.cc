@@ -7,6 +7,7 @@
 #include "common/base/thread_name.h"
 #include "common/base/units.h"
 #include "common/block/key.h"
+#include "common/metrics/stage_timer.h"
 #include "common/ring/position.h"
 #include "common/rpc/convert.h"
 
@@ -14,6 +15,21 @@ namespace tarn::session {
 namespace {
 
 constexpr uint32_t kListLimitMax = 1000;
+constexpr char kBusy[] = "the server works on as many session commands as it may";
+
+// One of the commands that the server works on, for as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<int>& running) : x_running(running) { x_number = ++running; }
+  ~Counted() { --x_running; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  bool fits() const { return x_number <= kCommandsMax; }
+
+ private:
+  std::atomic<int>& x_running;
+  int x_number;
+};
 
 v1::SessionResult refusal(Code code, std::string message, uint64_t epoch) {
   v1::SessionResult result;
@@ -53,22 +69,34 @@ void merge(v1::ListSessionsResponse& list, uint32_t limit) {
 
 Result<std::unique_ptr<SlotStore>> SlotStore::open(SlotStoreOptions options) {
   TARN_CHECK(options.clock != nullptr);
-  TARN_ASSIGN_OR_RETURN(auto log, SlotLog::open(options.folder));
-  return std::unique_ptr<SlotStore>(new SlotStore(std::move(options), std::move(log)));
+  std::unique_ptr<SlotStore> store(new SlotStore(std::move(options)));
+  SlotLogHooks hooks;
+  hooks.on_fsync = [&metrics = store->x_metrics](Nanos took) { metrics.fsync.record(took); };
+  hooks.on_suspect = [raw = store.get()](const Status& why) {
+    raw->x_metrics.log_suspect.set(1);
+    if (raw->x_options.on_suspect) raw->x_options.on_suspect(why);
+  };
+  TARN_ASSIGN_OR_RETURN(auto log, SlotLog::open(store->x_options.folder, std::move(hooks)));
+  store->adopt(std::move(log));
+  return store;
 }
 
-SlotStore::SlotStore(SlotStoreOptions options, std::unique_ptr<SlotLog> log)
-    : x_options(std::move(options)), x_log(std::move(log)) {
+SlotStore::SlotStore(SlotStoreOptions options)
+    : x_options(std::move(options)),
+      x_metrics(x_options.registry != nullptr ? *x_options.registry : x_own_registry) {}
+
+void SlotStore::adopt(std::unique_ptr<SlotLog> log) {
+  x_log = std::move(log);
   x_slots.reserve(kSessionSlots);
-  for (uint32_t i = 0; i < kSessionSlots; ++i) {
-    x_slots.push_back(std::make_unique<Slot>(SlotId{i}, *x_log, x_options.peers, *x_options.clock));
-  }
+  const SlotPrimary::Needs needs{x_options.peers, *x_options.clock, x_metrics};
+  for (uint32_t i = 0; i < kSessionSlots; ++i)
+    x_slots.push_back(std::make_unique<Slot>(SlotId{i}, *x_log, needs));
   if (x_options.teach_interval.count() > 0) x_thread = std::thread([this] { run(); });
 }
 
 SlotStore::~SlotStore() {
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     x_stopping = true;
   }
   x_wake.notify_all();
@@ -77,17 +105,21 @@ SlotStore::~SlotStore() {
 
 void SlotStore::set_config(std::shared_ptr<const ring::ClusterConfig> config, ServerId self) {
   TARN_CHECK(config != nullptr);
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_config.cluster && x_config.cluster->epoch > config->epoch) return;
   if (x_config.cluster) keep_caught_up(*x_config.cluster, *config);
   x_config = {std::move(config), self};
+  for (const auto& slot : x_slots)
+    slot->primary.set_newest_epoch(x_config.cluster->epoch.value);
   x_wake.notify_all();
 }
 
-// Where nothing of the slot changed, the primary that told us we hold the whole log still
-// acknowledges nothing without us.
+// Where nothing of the slot changed from one epoch to the next, the primary that told us we hold
+// the whole log still acknowledges nothing without us. Across epochs that we did not see it may
+// have: it tells us again.
 void SlotStore::keep_caught_up(const ring::ClusterConfig& before,
                                const ring::ClusterConfig& after) {
+  if (after.epoch.value != before.epoch.value + 1) return;
   for (uint32_t i = 0; i < kSessionSlots; ++i) {
     if (before.slots[i] != after.slots[i]) continue;
     uint64_t told = before.epoch.value;
@@ -96,7 +128,7 @@ void SlotStore::keep_caught_up(const ring::ClusterConfig& before,
 }
 
 SlotStore::Config SlotStore::config() const {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return x_config;
 }
 
@@ -106,7 +138,16 @@ SlotView SlotStore::view_of(const Config& config, uint32_t slot) const {
   return {config.cluster->epoch.value, config.self, config.cluster->slots[slot]};
 }
 
-v1::SessionResult SlotStore::execute(const v1::SessionCommand& command) {
+v1::SessionResult SlotStore::execute(const v1::SessionCommand& command, Instant deadline) {
+  const Counted counted(x_running);
+  const metrics::ScopedStage timed(x_metrics.seconds_of(command), *x_options.clock);
+  auto result = counted.fits() ? execute_counted(command, deadline)
+                               : refusal(Code::overloaded, kBusy, command.epoch());
+  if (result.outcome() == v1::OUTCOME_OVERLOADED) x_metrics.overloaded.add();
+  return result;
+}
+
+v1::SessionResult SlotStore::execute_counted(const v1::SessionCommand& command, Instant deadline) {
   const Config now = config();
   if (!now.cluster) return refusal(Code::unavailable, "the server has no config yet", 0);
   const uint64_t epoch = now.cluster->epoch.value;
@@ -117,10 +158,20 @@ v1::SessionResult SlotStore::execute(const v1::SessionCommand& command) {
   const auto position =
       ring::session_position(block::tenant_id(command.tenant()), session_id_of(command));
   const uint32_t slot = ring::slot_of(position).value;
-  return x_slots[slot]->primary.execute(view_of(now, slot), command);
+  return x_slots[slot]->primary.execute(view_of(now, slot), command, deadline);
 }
 
-Result<v1::ListSessionsResponse> SlotStore::list(const v1::ListSlotRequest& request) {
+Result<v1::ListSessionsResponse> SlotStore::list(const v1::ListSlotRequest& request,
+                                                 Instant deadline) {
+  const Counted counted(x_running);
+  const metrics::ScopedStage timed(*x_metrics.list, *x_options.clock);
+  if (counted.fits()) return list_counted(request, deadline);
+  x_metrics.overloaded.add();
+  return overloaded(kBusy);
+}
+
+Result<v1::ListSessionsResponse> SlotStore::list_counted(const v1::ListSlotRequest& request,
+                                                         Instant deadline) {
   const Config now = config();
   if (!now.cluster) return unavailable("the server has no config yet");
   v1::ListSlotRequest bounded = request;
@@ -131,10 +182,11 @@ Result<v1::ListSessionsResponse> SlotStore::list(const v1::ListSlotRequest& requ
     const SlotView view = view_of(now, i);
     if (!view.is_primary()) continue;
     uint32_t taken = 0;
-    TARN_RETURN_IF_ERROR(x_slots[i]->primary.list(view, bounded, [&](const v1::Manifest& manifest) {
+    const auto add = [&](const v1::Manifest& manifest) {
       add_summary(manifest, list);
       return ++taken < bounded.limit() + 1;
-    }));
+    };
+    TARN_RETURN_IF_ERROR(x_slots[i]->primary.list(view, bounded, deadline, add));
   }
   merge(list, bounded.limit());
   return list;
@@ -198,12 +250,11 @@ void SlotStore::teach_learners() {
 
 void SlotStore::run() {
   set_thread_name("tarn-slots");
-  std::unique_lock lock(x_mutex);
-  while (!x_stopping) {
-    lock.unlock();
+  while (true) {
     teach_learners();
-    lock.lock();
-    if (!x_stopping) x_wake.wait_for(lock, x_options.teach_interval);
+    const MutexLock lock(x_mutex);
+    if (!x_stopping) x_wake.wait_for(x_mutex, x_options.teach_interval);
+    if (x_stopping) return;
   }
 }
 

@@ -1,16 +1,17 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/result.h"
 #include "common/ring/config.h"
+#include "server/session/session_metrics.h"
 #include "server/session/slot_log.h"
 #include "server/session/slot_member.h"
 #include "server/session/slot_primary.h"
@@ -23,11 +24,20 @@ struct SlotStoreOptions {
   const Clock* clock = &system_clock();
   // How often the primary looks for learners to teach; 0: only teach_learners() does.
   Millis teach_interval{100};
+  // Outlives the store; none: nobody asks.
+  metrics::Registry* registry = nullptr;
+  // An fsync has failed: this server can hold no sessions until it has restarted on a sound disk.
+  // Called once, on the thread that wrote.
+  std::function<void(const Status&)> on_suspect;
 };
 
+// Commands (and lists) that one server works on at a time; further ones are overloaded. They wait
+// for other servers, whose calls to this one need threads of their own meanwhile.
+inline constexpr int kCommandsMax = 96;
+
 // All session slots of one storage server: its logs, its part as member, its work as primary.
-// Thread-safe; execute and list wait for peers. Life: open, set_config whenever the config changes,
-// destroy (ends its thread "tarn-slots").
+// Thread-safe; execute and list wait for peers, until their deadline. Limit: kCommandsMax. Life:
+// open, set_config whenever the config changes, destroy (ends its thread "tarn-slots").
 class SlotStore {
  public:
   // Returns: ok, internal (disk), corrupt.
@@ -37,9 +47,11 @@ class SlotStore {
   Incarnation incarnation() const { return x_log->incarnation(); }
   void set_config(std::shared_ptr<const ring::ClusterConfig> config, ServerId self);
 
-  v1::SessionResult execute(const v1::SessionCommand& command);
+  v1::SessionResult execute(const v1::SessionCommand& command, Instant deadline = kNever);
   // Sessions of the tenant in all slots that this server is primary of, in order of id.
-  Result<v1::ListSessionsResponse> list(const v1::ListSlotRequest& request);
+  // Returns: ok, unavailable, stale_epoch, overloaded, deadline_exceeded.
+  Result<v1::ListSessionsResponse> list(const v1::ListSlotRequest& request,
+                                        Instant deadline = kNever);
 
   v1::ReplicateResponse replicate(const v1::ReplicateRequest& request);
   v1::ConfirmResponse confirm(const v1::ConfirmRequest& request);
@@ -55,8 +67,8 @@ class SlotStore {
 
  private:
   struct Slot {
-    Slot(SlotId id, SlotLog& log, const Peers& peers, const Clock& clock)
-        : member(id, log), primary(id, member, peers, clock) {}
+    Slot(SlotId id, SlotLog& log, const SlotPrimary::Needs& needs)
+        : member(id, log), primary(id, member, needs) {}
     SlotMember member;
     SlotPrimary primary;
     std::atomic<uint64_t> complete_epoch{
@@ -67,21 +79,28 @@ class SlotStore {
     ServerId self;
   };
 
-  SlotStore(SlotStoreOptions options, std::unique_ptr<SlotLog> log);
+  explicit SlotStore(SlotStoreOptions options);
+  void adopt(std::unique_ptr<SlotLog> log);
+  v1::SessionResult execute_counted(const v1::SessionCommand& command, Instant deadline);
+  Result<v1::ListSessionsResponse> list_counted(const v1::ListSlotRequest& request,
+                                                Instant deadline);
   Config config() const;
   SlotView view_of(const Config& config, uint32_t slot) const;
   void keep_caught_up(const ring::ClusterConfig& before, const ring::ClusterConfig& after);
   void run();
 
-  SlotStoreOptions x_options;
+  const SlotStoreOptions x_options;
+  metrics::Registry x_own_registry;
+  SessionMetrics x_metrics;
   std::unique_ptr<SlotLog> x_log;
+  std::atomic<int> x_running = 0;  // commands and lists
   std::vector<std::unique_ptr<Slot>> x_slots;
   uint32_t x_next_lesson = 0;  // of teach_learners alone
 
-  mutable std::mutex x_mutex;  // guards what follows
-  Config x_config;
-  std::condition_variable x_wake;
-  bool x_stopping = false;
+  mutable Mutex x_mutex;
+  CondVar x_wake;
+  Config x_config TARN_GUARDED_BY(x_mutex);
+  bool x_stopping TARN_GUARDED_BY(x_mutex) = false;
   std::thread x_thread;
 };
 

@@ -1,6 +1,7 @@
 """Sessions on real processes: one history, whoever dies in between."""
 
 import threading
+import time
 
 import pytest
 import tarn
@@ -76,6 +77,53 @@ def test_a_session_outlives_any_one_server_in_turn(cluster):
 
 def synced_members(cluster):
     return sum(s["slots_synced"] for s in cluster.status().get("servers", []))
+
+
+def test_a_stopped_server_does_not_make_sessions_queue_up(cluster):
+    """Appends that had queued behind calls to it each waited two seconds more."""
+    space = open_space(cluster.client())
+    sessions = [space.create_session(f"many{number}") for number in range(100)]
+    ended = []
+
+    def run(session):
+        begin = time.monotonic()
+        options = tarn.CallOptions(timeout_ms=8000)
+        try:
+            outcome = session.append(1, append_of(1), options)
+        except tarn.Error as error:
+            outcome = error
+        ended.append((time.monotonic() - begin, outcome))
+
+    cluster.stop("server-2")
+    threads = [threading.Thread(target=run, args=[session]) for session in sessions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [outcome for _, outcome in ended if outcome != 2] == []
+    slowest = max(seconds for seconds, _ in ended)
+    assert slowest < 4, f"the failover takes less than a second, an append {slowest} s"
+
+
+def test_a_server_whose_disk_fails_is_let_go(cluster):
+    """It kept its slots, where no append was acknowledged any more."""
+    cluster.kill("server-2")
+    cluster.wait_up({"server-1", "server-3"})
+    cluster.start_server("server-2", faults="session.log_fsync=fail:40:0")
+    cluster.wait_up(cluster.names)
+    space = open_space(cluster.client())
+    slowest, number = 0, 0
+    child = cluster.processes.children["server-2"]
+    deadline = time.monotonic() + 30
+    while child.poll() is None and time.monotonic() < deadline:
+        session = space.create_session(f"disk{number}")
+        begin = time.monotonic()
+        assert session.append(1, append_of(1), tarn.CallOptions(timeout_ms=8000)) == 2
+        slowest = max(slowest, time.monotonic() - begin)
+        number += 1
+    assert child.poll() is not None, "it should have ended itself"
+    assert slowest < 2, f"an append took {slowest} s"
+    assert [len(m.session_id) > 0 for m in space.list_sessions()] == [True] * number
 
 
 def test_fork_truncate_pin_ttl_list_and_remove(cluster):

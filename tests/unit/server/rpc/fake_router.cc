@@ -62,6 +62,11 @@ bool FakeRouter::wait_for_members(size_t count) {
                             [&] { return x_config.members.size() >= count; });
 }
 
+bool FakeRouter::wait_for_silence(const std::string& name) {
+  std::unique_lock lock(x_mutex);
+  return x_changed.wait_for(lock, std::chrono::seconds(10), [&] { return x_silent[name]; });
+}
+
 bool FakeRouter::is_draining(const std::string& name) {
   const std::lock_guard lock(x_mutex);
   return x_draining[name];
@@ -104,12 +109,16 @@ grpc::Status FakeRouter::Heartbeat(
     answer.set_epoch(config().epoch.value);
     if (!stream->Write(answer)) break;
   }
+  const std::lock_guard lock(x_mutex);
+  x_silent[beat.name()] = true;
+  x_changed.notify_all();
   return grpc::Status::OK;
 }
 
 void FakeRouter::note(const v1::HeartbeatRequest& beat) {
   const std::lock_guard lock(x_mutex);
   x_draining[beat.name()] = beat.draining();
+  x_silent[beat.name()] = false;
   for (ring::Member& member : x_config.members) {
     if (member.name != beat.name()) continue;
     if (member.control_endpoint == beat.control_endpoint()) return;

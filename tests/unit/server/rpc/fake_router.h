@@ -27,6 +27,8 @@ class FakeRouter final : public v1::Cluster::Service {
   void change(const std::function<void(ring::ClusterConfig&)>& edit);
   bool wait_for_members(size_t count);
   bool is_draining(const std::string& name);
+  // False when it goes on beating for ten seconds.
+  bool wait_for_silence(const std::string& name);
   void stop();
 
   grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*,
@@ -44,6 +46,7 @@ class FakeRouter final : public v1::Cluster::Service {
   std::condition_variable x_changed;
   ring::ClusterConfig x_config;
   std::map<std::string, bool> x_draining;
+  std::map<std::string, bool> x_silent;  // its last stream has ended
   bool x_stopping = false;
   int x_port = 0;
   std::unique_ptr<grpc::Server> x_server;

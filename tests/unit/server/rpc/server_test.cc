@@ -17,6 +17,7 @@
 #include "common/ring/position.h"
 #include "common/ring/ring.h"
 #include "common/rpc/status.h"
+#include "proto/tarn/v1/sessions.grpc.pb.h"
 #include "proto/tarn/v1/storage.grpc.pb.h"
 #include "tests/unit/server/rpc/fake_router.h"
 
@@ -437,6 +438,25 @@ TEST_F(ServerTest, GoesOnWithoutRoutersAndDrainsWithThem) {
   TestClient late(x_router, server.advertised(), fabric::Kind::grpc);
   EXPECT_TRUE(late.connect(late.ticket("acme")).is_ok());
   EXPECT_EQ(late.get(1, 1000), Code::ok);
+}
+
+// It went on beating, so it kept its slots, in which nothing could be acknowledged any more.
+TEST_F(ServerTest, LeavesTheClusterWhenItsSessionLogFailsAnFsync) {
+  Server& server = start(options("s1", ""));
+  EXPECT_TRUE(server.failure().is_ok());
+  const auto channel = rpc::open_channel(server.advertised(), auth::Role::server,
+                                         material_of(auth::Role::server, "s2"));
+  const auto stub = v1::SessionStore::NewStub(channel.value());
+  v1::ReadLogRequest ask;
+  ask.set_epoch(9);
+  v1::ReadLogResponse answer;
+  grpc::ClientContext context;
+  rpc::set_timeout(context, Millis(5000));
+  fault::arm("session.log_fsync", {});
+  ASSERT_TRUE(stub->ReadLog(&context, ask, &answer).ok());
+  EXPECT_EQ(answer.outcome(), v1::OUTCOME_UNAVAILABLE);
+  EXPECT_NE(server.failure().message().find("fsync"), std::string::npos);
+  EXPECT_TRUE(x_router.wait_for_silence("s1"));
 }
 
 TEST_F(ServerTest, SaysWhatIsWrongWithItsOptions) {

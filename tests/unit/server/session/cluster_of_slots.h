@@ -56,6 +56,7 @@ class ClusterOfSlots {
     options.peers = peers_of(id);
     options.clock = &x_clock;
     options.teach_interval = Millis(0);
+    options.registry = &registry;
     auto store = SlotStore::open(std::move(options));
     ASSERT_TRUE(store.has_value()) << store.error().to_string();
     x_stores[id] = std::move(*store);
@@ -78,6 +79,7 @@ class ClusterOfSlots {
   // Messages that this returns false for are lost before they arrive (lost_answers: after).
   std::function<bool(uint32_t from, uint32_t to)> allow = [](uint32_t, uint32_t) { return true; };
   bool lost_answers = false;
+  metrics::Registry registry;  // of all stores together
 
   SlotId slot_of(const std::string& session) const {
     return ring::slot_of(ring::session_position(block::tenant_id("acme"), session));
@@ -110,13 +112,13 @@ class ClusterOfSlots {
 
   Peers peers_of(uint32_t from) {
     Peers peers;
-    peers.replicate = [this, from](ServerId to, const v1::ReplicateRequest& request) {
+    peers.replicate = [this, from](ServerId to, const v1::ReplicateRequest& request, Instant) {
       return call(from, to.value, [&](SlotStore& store) { return store.replicate(request); });
     };
-    peers.confirm = [this, from](ServerId to, const v1::ConfirmRequest& request) {
+    peers.confirm = [this, from](ServerId to, const v1::ConfirmRequest& request, Instant) {
       return call(from, to.value, [&](SlotStore& store) { return store.confirm(request); });
     };
-    peers.read_log = [this, from](ServerId to, const v1::ReadLogRequest& request) {
+    peers.read_log = [this, from](ServerId to, const v1::ReadLogRequest& request, Instant) {
       return call(from, to.value, [&](SlotStore& store) { return store.read_log(request); });
     };
     return peers;

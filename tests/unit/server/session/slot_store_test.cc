@@ -207,8 +207,8 @@ TEST_F(Slots, a_failed_fsync_makes_the_log_suspect) {
   ClusterOfSlots cluster(1);
   ASSERT_EQ(cluster.run(create("s", 1)).outcome(), v1::OUTCOME_OK);
   fault::arm("session.log_fsync", {});
-  EXPECT_EQ(cluster.run(append("s", 1, 2)).outcome(), v1::OUTCOME_INTERNAL);
-  EXPECT_EQ(cluster.run(append("s", 1, 2)).outcome(), v1::OUTCOME_INTERNAL);
+  EXPECT_EQ(cluster.run(append("s", 1, 2)).outcome(), v1::OUTCOME_UNAVAILABLE);
+  EXPECT_EQ(cluster.run(append("s", 1, 2)).outcome(), v1::OUTCOME_UNAVAILABLE);
   cluster.kill(1);
   cluster.start(1);
   EXPECT_EQ(cluster.run(resolve("s")).version(), 1u);
