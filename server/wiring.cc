@@ -22,6 +22,7 @@
 #include "server/rpc/backup_connector.h"
 #include "server/rpc/cluster_link.h"
 #include "server/rpc/connections.h"
+#include "server/rpc/door.h"
 #include "server/rpc/rpc_server.h"
 #include "server/rpc/session_peers.h"
 #include "server/rpc/session_service.h"
@@ -239,7 +240,7 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
 }
 
 Status Server::Parts::open_lanes() {
-  bulk = std::make_unique<fabric::GrpcBulkService>();
+  bulk = std::make_unique<fabric::GrpcBulkService>(bulk_door(*authenticator, registry));
   open_ucx();
   connector = std::make_unique<BackupConnector>(
       BackupConnectorOptions{credentials.self, credentials.material, terms});

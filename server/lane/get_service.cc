@@ -9,7 +9,8 @@ namespace tarn::lane {
 
 void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
                        const TenantId& tenant) {
-  Work* work = x_works.take();
+  const bool is_welcome = is_fair(peer.gets, kGetsMax - x_works.used());
+  Work* work = is_welcome ? x_works.take() : nullptr;
   if (work == nullptr) {
     x_desk.refuse(peer, route, overloaded("the lane serves too many gets"));
     return;
@@ -26,6 +27,7 @@ void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& re
   work->in_flight = 0;
   work->is_stalled = false;
   ++peer.requests;
+  ++peer.gets;
   advance(*work);
 }
 
@@ -91,6 +93,11 @@ void GetService::flush_misses(Work& work) {
 
 // False when the fabric cannot take it now: the same item is tried again later.
 bool GetService::send(Work& work, store::Pin pin) {
+  TARN_DCHECK(x_sends <= kSendsMax);
+  if (!is_fair(work.peer->sends, kSendsMax - x_sends)) {
+    work.is_stalled = true;
+    return false;
+  }
   flush_misses(work);
   const block::BlockHeader& header = pin.header();
   wire::GetReply reply;
@@ -108,6 +115,8 @@ bool GetService::send(Work& work, store::Pin pin) {
                                                 [this, free](Code code) { on_sent(*free, code); });
   if (sent.is_ok()) {
     ++work.in_flight;
+    ++work.peer->sends;
+    ++x_sends;
     return true;
   }
   free->pin.release();
@@ -128,7 +137,10 @@ void GetService::on_sent(Sending& sending, Code code) {
   }
   sending.pin.release();
   TARN_CHECK(work.in_flight > 0);
+  TARN_CHECK(work.peer->sends > 0 && x_sends > 0);
   --work.in_flight;
+  --work.peer->sends;
+  --x_sends;
   work.is_stalled = false;
   advance(work);
 }
@@ -136,7 +148,9 @@ void GetService::on_sent(Sending& sending, Code code) {
 void GetService::finish_if_done(Work& work) {
   if (work.next < work.request.items.size() || work.in_flight > 0 || work.is_reading) return;
   flush_misses(work);
+  TARN_CHECK(work.peer->gets > 0);
   --work.peer->requests;
+  --work.peer->gets;
   x_works.give_back(work);
 }
 
@@ -158,11 +172,11 @@ size_t GetService::tick(Instant now) {
     if (work.is_reading) return;
     const bool is_late = work.deadline < now && work.next < work.request.items.size();
     if (is_late) give_up_rest(work, Code::deadline_exceeded);
-    if (is_late || work.is_stalled) {
-      ++done;
-      work.is_stalled = false;
-      advance(work);
-    }
+    if (!is_late && !work.is_stalled) return;
+    work.is_stalled = false;
+    advance(work);
+    // One that stalls again is no work done: the lane may sleep.
+    if (is_late || !work.is_stalled) ++done;
   });
   return done;
 }

@@ -10,11 +10,16 @@ namespace tarn::lane {
 
 // Answers gets: block by block, in the order asked, each pinned while its bytes are being sent.
 // One-thread (the lane's). Limits: kGetsMax requests at a time, kSendsPerGetMax blocks of one in
-// flight.
+// flight, kSendsMax of all. Of requests and of blocks a connection has no more than an eighth of
+// what is free, so that dozens of clients that stopped reading stall nobody else. What is left of
+// the port's queue is for answers without payload.
 class GetService {
  public:
-  static constexpr size_t kGetsMax = 512;
+  static constexpr size_t kFreePerTaken = 8;
+  // A connection alone has all that it was granted.
+  static constexpr size_t kGetsMax = (kFreePerTaken + 1) * 2 * kCreditsPromised;
   static constexpr size_t kSendsPerGetMax = 8;
+  static constexpr size_t kSendsMax = 768;
 
   explicit GetService(Desk& desk) : x_desk(desk), x_works(kGetsMax) {}
 
@@ -55,6 +60,9 @@ class GetService {
   void step(Work& work);
   void on_read(Work& work, Result<store::Pin> pin);
   bool send(Work& work, store::Pin pin);
+  static bool is_fair(uint32_t taken, size_t free) {
+    return taken < (free + kFreePerTaken - 1) / kFreePerTaken;
+  }
   void on_sent(Sending& sending, Code code);
   void miss(Work& work, Code code);
   void flush_misses(Work& work);
@@ -64,6 +72,7 @@ class GetService {
 
   Desk& x_desk;
   Pool<Work> x_works;
+  size_t x_sends = 0;  // blocks in flight
 };
 
 }  // namespace tarn::lane

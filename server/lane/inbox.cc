@@ -5,10 +5,18 @@
 namespace tarn::lane {
 
 Status Inbox::post(Task task) {
+  return add(std::move(task), kCapacity);
+}
+
+Status Inbox::post_news(Task task) {
+  return add(std::move(task), kCapacity + kReserved);
+}
+
+Status Inbox::add(Task task, size_t capacity) {
   {
     const MutexLock lock(x_mutex);
     if (x_closed) return unavailable("the server is closing");
-    if (x_tasks.size() >= kCapacity) return overloaded("the lane's inbox is full");
+    if (x_tasks.size() >= capacity) return overloaded("the lane's inbox is full");
     x_tasks.push_back(std::move(task));
   }
   x_event.signal();

@@ -10,17 +10,20 @@
 
 namespace tarn::lane {
 
-// Work that other threads hand to a lane. Thread-safe for post; run_all is the lane's. Limit:
-// kCapacity tasks wait; one more is refused.
+// Work that other threads hand to a lane. Thread-safe for post; run_all is the lane's. Limits:
+// kCapacity tasks wait; one more is refused, but for kReserved that nobody would repeat.
 class Inbox {
  public:
   static constexpr size_t kCapacity = 4096;
+  static constexpr size_t kReserved = 256;
   using Task = std::function<void()>;
 
   explicit Inbox(fabric::Event event) : x_event(std::move(event)) {}
 
   // Returns: ok (it will run), overloaded (full), unavailable (closed). It does not run then.
   Status post(Task task);
+  // The same for the cluster's own news, a config or the end of a wire-up: takes kReserved more.
+  Status post_news(Task task);
 
   // Runs what was posted before the call; returns how many. Tasks posted by these wait for the next
   // call.
@@ -33,6 +36,8 @@ class Inbox {
   int event_fd() const { return x_event.fd(); }
 
  private:
+  Status add(Task task, size_t capacity);
+
   fabric::Event x_event;
   Mutex x_mutex;
   std::vector<Task> x_tasks TARN_GUARDED_BY(x_mutex);

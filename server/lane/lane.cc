@@ -244,7 +244,7 @@ Status Lane::remove_peer_of(uint64_t connection_id, std::string tenant, Nanos ti
 }
 
 Status Lane::set_view(ClusterViewPtr view) {
-  return post([this, view = std::move(view)] {
+  return post_news([this, view = std::move(view)] {
     if (x_desk.view != nullptr && view->epoch() < x_desk.view->epoch()) return;
     const auto known = x_desk.view == nullptr ? Epoch{0} : x_desk.view->epoch();
     x_service.set_view(view);
@@ -255,7 +255,7 @@ Status Lane::set_view(ClusterViewPtr view) {
 }
 
 Status Lane::set_ticket_grace(Millis grace) {
-  return post([this, grace] { x_desk.ticket_grace = grace; });
+  return post_news([this, grace] { x_desk.ticket_grace = grace; });
 }
 
 Result<Lane::ScanChunk> Lane::scan(store::PositionRange range, size_t limit, Nanos timeout) {

@@ -58,6 +58,8 @@ class Lane {
 
   // Hands work to the lane's thread. Returns: ok, overloaded, unavailable (closed).
   Status post(Inbox::Task task) { return x_inbox->post(std::move(task)); }
+  // The same for what nobody would repeat; see Inbox.
+  Status post_news(Inbox::Task task) { return x_inbox->post_news(std::move(task)); }
 
   // The same, and waits for its end. Returns: what the task returned, overloaded, unavailable,
   // deadline_exceeded (it runs later nevertheless, so what it refers to must live until then).

@@ -9,12 +9,14 @@
 namespace tarn::lane {
 
 Result<Peer*> Peers::add(const PeerSpec& spec) {
-  if (x_peers.size() >= kPeersMax) return overloaded("the lane has too many connections");
+  const bool is_server = spec.ticket.allows(auth::right::kReplicate);
+  const size_t seats = is_server ? kPeersMax : kPeersMax - kServerPeersReserved;
+  if (x_peers.size() >= seats) return overloaded("the lane has too many connections");
   if (x_peers.contains(spec.connection_id)) return invalid_argument("connection id is in use");
   const auto of_tenant = std::count_if(x_peers.begin(), x_peers.end(), [&](const auto& entry) {
     return entry.second->ticket.holder.tenant == spec.ticket.holder.tenant;
   });
-  if (static_cast<size_t>(of_tenant) >= kPeersOfTenantMax) {
+  if (!is_server && static_cast<size_t>(of_tenant) >= kPeersOfTenantMax) {
     return overloaded("the tenant has too many connections");
   }
   TARN_ASSIGN_OR_RETURN(auto mac, auth::RequestMac::open(spec.client_key, spec.binding));

@@ -41,17 +41,21 @@ struct Peer {
   std::unique_ptr<fabric::Connection> connection;
   uint32_t requests = 0;  // in flight
   uint64_t bytes = 0;     // of their payloads
+  uint32_t gets = 0;      // of the requests
+  uint32_t sends = 0;     // blocks on their way to it
   bool is_closed = false;
 
   bool is_server() const { return ticket.allows(auth::right::kReplicate); }
 };
 
-// The connections of one lane. One-thread (the lane's). Limits: kPeersMax, and
-// kPeersOfTenantMax, so that no tenant shuts out the others.
+// The connections of one lane. One-thread (the lane's). Limits: kPeersMax, of which
+// kServerPeersReserved are for other servers, which replicate; and kPeersOfTenantMax, so that no
+// tenant shuts out the others.
 class Peers {
  public:
   static constexpr size_t kPeersMax = 4096;
   static constexpr size_t kPeersOfTenantMax = 1024;
+  static constexpr size_t kServerPeersReserved = 512;
 
   // Returns: the new peer without a connection, overloaded (a limit), invalid_argument (id in use,
   // malformed key).

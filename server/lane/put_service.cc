@@ -248,7 +248,10 @@ void PutService::on_removed(const block::BlockHeader& header) {
   x_copies.erase(found);
   if (x_desk.view == nullptr) return;
   const Position position = ring::position_of(header.key.tenant, header.key.space, header.anchor);
-  for (const ServerId id : x_desk.view->ring.owners(position, copies)) {
+  const auto owners = x_desk.view->ring.owners(position, copies);
+  // Who is the primary no more does not speak for the copies: theirs may be the ones in use.
+  if (owners.empty() || owners.front() != x_desk.view->self) return;
+  for (const ServerId id : owners) {
     if (id != x_desk.view->self) x_backups.remove(id, position, header.key);
   }
 }

@@ -89,7 +89,8 @@ void BackupConnector::submit(Job job) {
       return;
     }
   }
-  (void)job.lane->post([done = std::move(job.done)] { done(overloaded("too many wire-ups")); });
+  (void)job.lane->post_news(
+      [done = std::move(job.done)] { done(overloaded("too many wire-ups")); });
 }
 
 void BackupConnector::close() {
@@ -119,7 +120,7 @@ void BackupConnector::run() {
     auto wiring = std::make_shared<Result<lane::BackupWiring>>(
         view == nullptr ? Result<lane::BackupWiring>(unavailable("no config yet"))
                         : connect(job, *view));
-    (void)job.lane->post([done = std::move(job.done), wiring] { done(std::move(*wiring)); });
+    (void)job.lane->post_news([done = std::move(job.done), wiring] { done(std::move(*wiring)); });
   }
 }
 

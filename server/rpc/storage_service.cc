@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/rpc/convert.h"
 #include "common/rpc/status.h"
+#include "server/rpc/door.h"
 
 namespace tarn::server {
 namespace {
@@ -97,7 +98,7 @@ grpc::Status StorageService::Connect(grpc::ServerContext* context,
                                      const v1::ConnectRequest* request,
                                      v1::ConnectResponse* response) {
   const auto wired = wire_up(*context, *request);
-  if (!wired) return rpc::to_grpc(wired.error());
+  if (!wired) return rpc::to_grpc(count_refused(*x_options.registry, "connect", wired.error()));
   response->set_connection_id(wired->connection_id);
   response->set_nonce(wired->nonce.data(), wired->nonce.size());
   response->set_incarnation(x_options.incarnation.value);
