@@ -17,7 +17,7 @@ struct StorageServiceOptions {
   std::vector<lane::Lane*> lanes;
   Connections* connections = nullptr;
   const store::EventLog* events = nullptr;
-  const metrics::Registry* registry = nullptr;
+  metrics::Registry* registry = nullptr;
   const rpc::Authenticator* authenticator = nullptr;
   std::function<Epoch()> epoch;
   std::function<void()> drain;
