@@ -5,13 +5,11 @@
 #include <ctime>
 #include <optional>
 
-#include <openssl/bio.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include "common/auth/owned.h"
+#include "common/auth/pem.h"
 #include "common/auth/secret.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -19,9 +17,7 @@
 namespace tarn::auth {
 namespace {
 
-using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
 using Certificate = Owned<X509, X509_free>;
-using Bio = Owned<BIO, BIO_free_all>;
 using Names = Owned<GENERAL_NAMES, GENERAL_NAMES_free>;
 using Name = Owned<GENERAL_NAME, GENERAL_NAME_free>;
 using Text = Owned<ASN1_STRING, ASN1_STRING_free>;
@@ -53,29 +49,9 @@ constexpr std::array kLeafExtensions = {
     ExtensionText{NID_authority_key_identifier, "keyid:always"},
 };
 
-Bio reader_of(std::string_view text) {
-  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-// Never asks a terminal for a passphrase.
-int no_passphrase(char*, int, int, void*) {
-  return -1;
-}
-
 Certificate read_certificate(std::string_view pem) {
   const Bio in = reader_of(pem);
   return Certificate(in ? PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr) : nullptr);
-}
-
-Key read_key(std::string_view pem) {
-  const Bio in = reader_of(pem);
-  return Key(in ? PEM_read_bio_PrivateKey(in.get(), nullptr, no_passphrase, nullptr) : nullptr);
-}
-
-std::string contents(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return size > 0 ? std::string(data, static_cast<size_t>(size)) : std::string();
 }
 
 std::string_view view_of(const ASN1_STRING* text) {
@@ -90,15 +66,12 @@ std::optional<int64_t> end_ms_of(const X509* certificate) {
 }
 
 Result<CertifiedKey> to_pem(const Certificate& certificate, const Key& key) {
-  const Bio certificate_out(BIO_new(BIO_s_mem()));
-  const Bio key_out(BIO_new(BIO_s_secmem()));
-  if (!certificate_out || !key_out ||
-      PEM_write_bio_X509(certificate_out.get(), certificate.get()) != 1 ||
-      PEM_write_bio_PKCS8PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr,
-                                    nullptr) != 1) {
+  const Bio out(BIO_new(BIO_s_mem()));
+  std::string key_pem = private_key_pem(key.get());
+  if (!out || PEM_write_bio_X509(out.get(), certificate.get()) != 1 || key_pem.empty()) {
     return internal_error("OpenSSL cannot write a certificate");
   }
-  return CertifiedKey{contents(certificate_out.get()), contents(key_out.get())};
+  return CertifiedKey{contents(out.get()), std::move(key_pem)};
 }
 
 bool set_random_serial(X509* certificate) {
@@ -217,7 +190,7 @@ struct Ca {
 };
 
 Result<Ca> read_ca(const CertifiedKey& pem) {
-  Ca ca{read_certificate(pem.certificate_pem), read_key(pem.key_pem)};
+  Ca ca{read_certificate(pem.certificate_pem), read_private_key(pem.key_pem)};
   if (!ca.certificate || !ca.key) return invalid_argument("the CA is not in PEM");
   if (X509_check_private_key(ca.certificate.get(), ca.key.get()) != 1) {
     return invalid_argument("the CA's key is not the one of its certificate");
@@ -323,7 +296,7 @@ Status check_certificate(const CertifiedKey& have, const CertificateRequest& wan
   const ErrorScope errors;
   const Certificate certificate = read_certificate(have.certificate_pem);
   const Certificate ca = read_certificate(check.ca_pem);
-  const Key key = read_key(have.key_pem);
+  const Key key = read_private_key(have.key_pem);
   if (!certificate || !ca || !key) return invalid_argument("certificate, key or CA is not in PEM");
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return invalid_argument("the key is not the one of the certificate");

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/little_endian.h"
 
 namespace tarn::auth {
 
@@ -18,12 +18,7 @@ class FieldWriter {
  public:
   template <typename Int>
   void put(Int value) {
-    static_assert(std::is_integral_v<Int>);
-    auto rest = static_cast<std::make_unsigned_t<Int>>(value);
-    for (size_t i = 0; i < sizeof(Int); ++i) {
-      x_bytes += static_cast<char>(rest & 0xff);
-      rest = static_cast<decltype(rest)>(uint64_t{rest} >> 8);
-    }
+    append_le(x_bytes, value);
   }
 
   void put_bytes(std::string_view bytes) { x_bytes += bytes; }
@@ -49,14 +44,9 @@ class FieldReader {
 
   template <typename Int>
   bool get(Int* value) {
-    static_assert(std::is_integral_v<Int>);
     std::string_view bytes;
     if (!get_bytes(sizeof(Int), &bytes)) return false;
-    uint64_t whole = 0;
-    for (size_t i = 0; i < sizeof(Int); ++i) {
-      whole |= uint64_t{static_cast<uint8_t>(bytes[i])} << (8 * i);
-    }
-    *value = static_cast<Int>(whole);
+    *value = load_le<Int>(bytes.data());
     return true;
   }
 

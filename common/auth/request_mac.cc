@@ -4,6 +4,7 @@
 
 #include "common/auth/ticket.h"
 #include "common/base/check.h"
+#include "common/base/little_endian.h"
 
 namespace tarn::auth {
 namespace {
@@ -11,16 +12,11 @@ namespace {
 constexpr size_t kNonceOffset = 8;
 constexpr size_t kSequenceOffset = 24;
 
-void store_u64(uint64_t value, char* out) {
-  for (int i = 0; i < 8; ++i)
-    out[i] = static_cast<char>(value >> (8 * i));
-}
-
 }  // namespace
 
 RequestMac::RequestMac(MacKey key, const ConnectionBinding& binding) : x_key(std::move(key)) {
   static_assert(kSequenceOffset == kNonceOffset + sizeof(binding.nonce));
-  store_u64(binding.incarnation.value, x_prefix.data());
+  store_le(x_prefix.data(), binding.incarnation.value);
   std::memcpy(x_prefix.data() + kNonceOffset, binding.nonce.data(), binding.nonce.size());
 }
 
@@ -31,7 +27,7 @@ Result<RequestMac> RequestMac::open(std::string_view client_key, const Connectio
 }
 
 RequestTag RequestMac::compute(uint64_t sequence, std::string_view header) {
-  store_u64(sequence, x_prefix.data() + kSequenceOffset);
+  store_le(x_prefix.data() + kSequenceOffset, sequence);
   const Mac whole = x_key.mac({std::string_view(x_prefix.data(), x_prefix.size()), header});
   RequestTag tag;
   std::copy_n(whole.begin(), tag.size(), tag.begin());

@@ -5,13 +5,11 @@
 #include <map>
 #include <utility>
 
-#include <openssl/bio.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 
 #include "common/auth/base64url.h"
 #include "common/auth/fields.h"
-#include "common/auth/owned.h"
+#include "common/auth/pem.h"
 #include "common/auth/secret.h"
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
@@ -20,10 +18,8 @@
 namespace tarn::auth {
 namespace {
 
-using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
 using KeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 using Digest = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
-using Bio = Owned<BIO, BIO_free_all>;
 
 constexpr std::string_view kPrefix = "tarn1.";
 constexpr uint8_t kVersion = 1;
@@ -39,23 +35,12 @@ const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-Bio reader_of(std::string_view text) {
-  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-std::string contents(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return size > 0 ? std::string(data, static_cast<size_t>(size)) : std::string();
-}
-
 bool is_ed25519(const Key& key) {
   return key != nullptr && EVP_PKEY_get_id(key.get()) == EVP_PKEY_ED25519;
 }
 
-// Never asks a terminal for a passphrase.
-int no_passphrase(char*, int, int, void*) {
-  return -1;
+Key read_public_key(BIO* in) {
+  return Key(PEM_read_bio_PUBKEY(in, nullptr, no_passphrase, nullptr));
 }
 
 Result<std::string> id_of(const Key& key) {
@@ -144,21 +129,18 @@ Result<TokenKeys> make_token_keys() {
     return internal_error("OpenSSL cannot make an Ed25519 key");
   }
   const Key key(made);
-  const Bio private_out(BIO_new(BIO_s_secmem()));
-  const Bio public_out(BIO_new(BIO_s_mem()));
-  if (!private_out || !public_out ||
-      PEM_write_bio_PKCS8PrivateKey(private_out.get(), key.get(), nullptr, nullptr, 0, nullptr,
-                                    nullptr) != 1 ||
-      PEM_write_bio_PUBKEY(public_out.get(), key.get()) != 1) {
+  const Bio out(BIO_new(BIO_s_mem()));
+  std::string private_pem = private_key_pem(key.get());
+  if (!out || private_pem.empty() || PEM_write_bio_PUBKEY(out.get(), key.get()) != 1) {
     return internal_error("OpenSSL cannot write an Ed25519 key");
   }
-  return TokenKeys{contents(private_out.get()), contents(public_out.get())};
+  return TokenKeys{std::move(private_pem), contents(out.get())};
 }
 
 Result<std::string> token_key_id(std::string_view public_pem) {
   const ErrorScope errors;
   const Bio in = reader_of(public_pem);
-  const Key key(in ? PEM_read_bio_PUBKEY(in.get(), nullptr, no_passphrase, nullptr) : nullptr);
+  const Key key = in ? read_public_key(in.get()) : nullptr;
   if (!is_ed25519(key)) return invalid_argument("not an Ed25519 public key in PEM");
   return id_of(key);
 }
@@ -181,10 +163,8 @@ TokenSigner::~TokenSigner() = default;
 
 Result<TokenSigner> TokenSigner::open(std::string_view private_pem) {
   const ErrorScope errors;
-  const Bio in = reader_of(private_pem);
   auto state = std::make_unique<State>();
-  state->key.reset(in ? PEM_read_bio_PrivateKey(in.get(), nullptr, no_passphrase, nullptr)
-                      : nullptr);
+  state->key = read_private_key(private_pem);
   if (!is_ed25519(state->key)) return invalid_argument("not an Ed25519 private key in PEM");
   TARN_ASSIGN_OR_RETURN(state->key_id, id_of(state->key));
   return TokenSigner(std::move(state));
@@ -233,7 +213,7 @@ Result<TokenVerifier> TokenVerifier::open(std::span<const std::string> public_pe
   for (const std::string& pem : public_pems) {
     const Bio in = reader_of(pem);
     while (in && !BIO_eof(in.get())) {
-      Key key(PEM_read_bio_PUBKEY(in.get(), nullptr, no_passphrase, nullptr));
+      Key key = read_public_key(in.get());
       if (!is_ed25519(key)) return invalid_argument("not an Ed25519 public key in PEM");
       TARN_ASSIGN_OR_RETURN(std::string id, id_of(key));
       state->keys.insert_or_assign(std::move(id), std::move(key));

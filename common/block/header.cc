@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/check.h"
+#include "common/base/little_endian.h"
 #include "common/block/checksum.h"
 
 namespace tarn::block {
@@ -27,20 +28,6 @@ constexpr size_t kAnchorAt = 108;
 constexpr size_t kCrcAt = 156;
 static_assert(kAnchorAt + kHashBytesMax <= kCrcAt && kCrcAt + 4 == kBlockHeaderBytes);
 
-template <typename Int>
-void put(std::byte* to, Int value) {
-  for (size_t i = 0; i < sizeof(Int); ++i)
-    to[i] = static_cast<std::byte>(value >> (8 * i) & 0xff);
-}
-
-template <typename Int>
-Int take(const std::byte* from) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < sizeof(Int); ++i)
-    value |= std::to_integer<uint64_t>(from[i]) << (8 * i);
-  return static_cast<Int>(value);
-}
-
 BlockHash take_hash(const std::byte* from, uint8_t size) {
   BlockHash hash;
   hash.size = size;
@@ -55,13 +42,14 @@ bool is_hash_size(uint8_t size) {
 // Magic, version, size and CRC: what must hold before any other byte is believed.
 Status check_frame(std::span<const std::byte> bytes) {
   if (bytes.size() < kBlockHeaderBytes) return corrupt("block header: cut short");
-  if (take<uint32_t>(bytes.data()) != kBlockHeaderMagic) return corrupt("block header: no magic");
-  const auto version = take<uint16_t>(bytes.data() + kVersionAt);
+  if (load_le<uint32_t>(bytes.data()) != kBlockHeaderMagic)
+    return corrupt("block header: no magic");
+  const auto version = load_le<uint16_t>(bytes.data() + kVersionAt);
   if (version != kBlockHeaderVersion)
     return unsupported("block header: version " + std::to_string(version));
-  if (take<uint16_t>(bytes.data() + kSizeAt) != kBlockHeaderBytes)
+  if (load_le<uint16_t>(bytes.data() + kSizeAt) != kBlockHeaderBytes)
     return corrupt("block header: states another size");
-  if (take<uint32_t>(bytes.data() + kCrcAt) != crc32c(0, bytes.data(), kCrcAt))
+  if (load_le<uint32_t>(bytes.data() + kCrcAt) != crc32c(0, bytes.data(), kCrcAt))
     return corrupt("block header: checksum");
   return Status::ok();
 }
@@ -73,22 +61,22 @@ EncodedBlockHeader encode(const BlockHeader& header) {
   TARN_CHECK(is_hash_size(header.anchor.size));
   EncodedBlockHeader out{};
   std::byte* at = out.data();
-  put(at, kBlockHeaderMagic);
-  put(at + kVersionAt, kBlockHeaderVersion);
-  put(at + kSizeAt, static_cast<uint16_t>(kBlockHeaderBytes));
+  store_le(at, kBlockHeaderMagic);
+  store_le(at + kVersionAt, kBlockHeaderVersion);
+  store_le(at + kSizeAt, static_cast<uint16_t>(kBlockHeaderBytes));
   std::memcpy(at + kTenantAt, header.key.tenant.bytes.data(), header.key.tenant.bytes.size());
   std::memcpy(at + kSpaceAt, header.key.space.bytes.data(), header.key.space.bytes.size());
-  put(at + kShardAt, header.key.shard.value);
-  put(at + kIndexAt, header.index);
-  put(at + kPayloadBytesAt, header.payload_bytes);
-  put(at + kGenerationAt, header.generation.value);
-  put(at + kPayloadCrcAt, header.payload_crc);
-  put(at + kFlagsAt, header.flags);
-  put(at + kHashSizeAt, header.key.hash.size);
-  put(at + kAnchorSizeAt, header.anchor.size);
+  store_le(at + kShardAt, header.key.shard.value);
+  store_le(at + kIndexAt, header.index);
+  store_le(at + kPayloadBytesAt, header.payload_bytes);
+  store_le(at + kGenerationAt, header.generation.value);
+  store_le(at + kPayloadCrcAt, header.payload_crc);
+  store_le(at + kFlagsAt, header.flags);
+  store_le(at + kHashSizeAt, header.key.hash.size);
+  store_le(at + kAnchorSizeAt, header.anchor.size);
   std::memcpy(at + kHashAt, header.key.hash.bytes.data(), header.key.hash.size);
   std::memcpy(at + kAnchorAt, header.anchor.bytes.data(), header.anchor.size);
-  put(at + kCrcAt, crc32c(0, at, kCrcAt));
+  store_le(at + kCrcAt, crc32c(0, at, kCrcAt));
   return out;
 }
 
@@ -98,14 +86,14 @@ Result<BlockHeader> decode(std::span<const std::byte> bytes) {
   BlockHeader header;
   std::memcpy(header.key.tenant.bytes.data(), at + kTenantAt, header.key.tenant.bytes.size());
   std::memcpy(header.key.space.bytes.data(), at + kSpaceAt, header.key.space.bytes.size());
-  header.key.shard = Shard{take<uint32_t>(at + kShardAt)};
-  header.index = take<uint32_t>(at + kIndexAt);
-  header.payload_bytes = take<uint64_t>(at + kPayloadBytesAt);
-  header.generation = Generation{take<uint64_t>(at + kGenerationAt)};
-  header.payload_crc = take<uint32_t>(at + kPayloadCrcAt);
-  header.flags = take<uint32_t>(at + kFlagsAt);
-  const auto hash_size = take<uint8_t>(at + kHashSizeAt);
-  const auto anchor_size = take<uint8_t>(at + kAnchorSizeAt);
+  header.key.shard = Shard{load_le<uint32_t>(at + kShardAt)};
+  header.index = load_le<uint32_t>(at + kIndexAt);
+  header.payload_bytes = load_le<uint64_t>(at + kPayloadBytesAt);
+  header.generation = Generation{load_le<uint64_t>(at + kGenerationAt)};
+  header.payload_crc = load_le<uint32_t>(at + kPayloadCrcAt);
+  header.flags = load_le<uint32_t>(at + kFlagsAt);
+  const auto hash_size = load_le<uint8_t>(at + kHashSizeAt);
+  const auto anchor_size = load_le<uint8_t>(at + kAnchorSizeAt);
   if (!is_hash_size(hash_size) || !is_hash_size(anchor_size))
     return corrupt("block header: size of a hash");
   if (header.payload_bytes == 0 || header.payload_bytes > kBlockBytesMax)

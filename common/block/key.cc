@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "common/base/check.h"
+#include "common/base/little_endian.h"
 #include "common/block/sha256.h"
 
 namespace tarn::block {
@@ -32,8 +33,8 @@ uint64_t hash_value(const BlockKey& key) {
   uint8_t* to = canonical.data();
   to = std::copy(key.tenant.bytes.begin(), key.tenant.bytes.end(), to);
   to = std::copy(key.space.bytes.begin(), key.space.bytes.end(), to);
-  for (int shift = 0; shift < 32; shift += 8)
-    *to++ = static_cast<uint8_t>(key.shard.value >> shift);
+  store_le(to, key.shard.value);
+  to += sizeof(key.shard.value);
   *to++ = key.hash.size;
   to = std::copy_n(key.hash.bytes.begin(), key.hash.size, to);
   return XXH3_64bits(canonical.data(), static_cast<size_t>(to - canonical.data()));

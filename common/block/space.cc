@@ -3,24 +3,20 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "common/base/little_endian.h"
 #include "common/block/sha256.h"
 
 namespace tarn::block {
 namespace {
 
-void append_u32(std::string& out, uint32_t value) {
-  for (int shift = 0; shift < 32; shift += 8)
-    out.push_back(static_cast<char>(value >> shift & 0xff));
-}
-
 void append_field(std::string& out, std::string_view field) {
-  append_u32(out, static_cast<uint32_t>(field.size()));
+  append_le(out, static_cast<uint32_t>(field.size()));
   out.append(field);
 }
 
 void append_field(std::string& out, uint32_t field) {
-  append_u32(out, 4);
-  append_u32(out, field);
+  append_le(out, uint32_t{4});
+  append_le(out, field);
 }
 
 Status check_text(std::string_view name, std::string_view value, bool required) {

@@ -4,17 +4,11 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/names.h"
 #include "common/config/text.h"
 
 namespace tarn::config {
 namespace {
-
-bool is_snake_case(std::string_view name) {
-  const auto is_lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  return !name.empty() && is_lower(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
-    return is_lower(c) || c == '_' || (c >= '0' && c <= '9');
-  });
-}
 
 // The names that load() itself uses as flags.
 bool is_reserved(std::string_view name) {

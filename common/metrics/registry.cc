@@ -4,26 +4,16 @@
 #include <type_traits>
 
 #include "common/base/check.h"
+#include "common/base/names.h"
 
 namespace tarn::metrics {
 namespace {
 
-bool is_snake_case(std::string_view name) {
-  const auto is_lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  return !name.empty() && is_lower(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
-    return is_lower(c) || c == '_' || (c >= '0' && c <= '9');
-  });
-}
-
-bool ends_with(std::string_view name, std::string_view end) {
-  return name.size() > end.size() && name.substr(name.size() - end.size()) == end;
-}
-
 template <typename M>
 bool has_right_ending(std::string_view name) {
-  if (std::is_same_v<M, Counter>) return ends_with(name, "_total");
-  if (std::is_same_v<M, Histogram>) return ends_with(name, "_seconds");
-  return !ends_with(name, "_total");
+  if (std::is_same_v<M, Counter>) return name.ends_with("_total");
+  if (std::is_same_v<M, Histogram>) return name.ends_with("_seconds");
+  return !name.ends_with("_total");
 }
 
 // `le` is Prometheus's own label of a histogram's buckets.
