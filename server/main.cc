@@ -64,6 +64,8 @@ int main(int argc, char** argv) {
   if (const Status s = log::start(options->name, values->get_enum("log_level")); !s.is_ok()) {
     return fail(s);
   }
+  for (const std::string& warning : values->warnings())
+    log::warn("{}", warning);
   if (const Status s = fault::arm_from_environment(); !s.is_ok()) return fail(s);
   sigset_t signals;
   sigemptyset(&signals);

@@ -59,10 +59,20 @@ std::string_view view_of(const ASN1_STRING* text) {
           static_cast<size_t>(ASN1_STRING_length(text))};
 }
 
-std::optional<int64_t> end_ms_of(const X509* certificate) {
+std::optional<int64_t> unix_ms_of(const ASN1_TIME* time) {
   std::tm when{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &when) != 1) return std::nullopt;
+  if (ASN1_TIME_to_tm(time, &when) != 1) return std::nullopt;
   return int64_t{timegm(&when)} * 1000;
+}
+
+std::optional<int64_t> end_ms_of(const X509* certificate) {
+  return unix_ms_of(X509_get0_notAfter(certificate));
+}
+
+// True when the certificate is not accepted yet, as one made while the clock was ahead.
+bool begins_after(const X509* certificate, int64_t unix_ms) {
+  const auto begin_ms = unix_ms_of(X509_get0_notBefore(certificate));
+  return !begin_ms || *begin_ms > unix_ms;
 }
 
 Result<CertifiedKey> to_pem(const Certificate& certificate, const Key& key) {
@@ -199,6 +209,9 @@ Result<Ca> read_ca(const CertifiedKey& pem) {
   if (!end_ms || *end_ms <= system_clock().unix_ms()) {
     return invalid_argument("the CA has ended; make another in a new folder");
   }
+  if (begins_after(ca.certificate.get(), system_clock().unix_ms())) {
+    return invalid_argument("the CA is not valid yet; look at this machine's clock");
+  }
   return ca;
 }
 
@@ -315,6 +328,9 @@ Status check_certificate(const CertifiedKey& have, const CertificateRequest& wan
   const auto end_ms = end_ms_of(certificate.get());
   if (!end_ms || *end_ms <= check.until_unix_ms) {
     return invalid_argument("the certificate ends too soon");
+  }
+  if (begins_after(certificate.get(), check.from_unix_ms)) {
+    return invalid_argument("the certificate is not valid yet");
   }
   return Status::ok();
 }

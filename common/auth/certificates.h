@@ -36,7 +36,7 @@ Result<CertifiedKey> make_ca(int days);
 
 // An EC P-256 certificate with SAN URI:tarn://ROLE/NAME, signed by the CA.
 // Returns: certificate and key; invalid_argument naming the field that is wrong, a CA that has
-// ended, or one whose key is another's; internal.
+// ended or is not valid yet, or one whose key is another's; internal.
 Result<CertifiedKey> issue_certificate(const CertifiedKey& ca, const CertificateRequest& request);
 
 // Whom a certificate names: its only tarn:// URI. The chain must have been verified before, by TLS.
@@ -46,11 +46,12 @@ Result<Identity> identity_from_certificate(std::string_view certificate_pem);
 // Returns: the Unix ms after which the certificate is not accepted; invalid_argument.
 Result<int64_t> certificate_end_ms(std::string_view certificate_pem);
 
-// Whether the pair fits together, is signed by the CA, is valid until `until_unix_ms` and covers
-// the request. Returns: ok; invalid_argument saying what does not hold.
+// Whether the pair fits together, is signed by the CA, is valid from `from_unix_ms` until
+// `until_unix_ms` and covers the request. Returns: ok; invalid_argument saying what does not hold.
 struct CertificateCheck {
   std::string_view ca_pem;
   int64_t until_unix_ms = 0;
+  int64_t from_unix_ms = INT64_MAX;
 };
 Status check_certificate(const CertifiedKey& have, const CertificateRequest& wanted,
                          const CertificateCheck& check);

@@ -181,8 +181,9 @@ Status SecretsDir::create_certificate(const CertificateRequest& request,
   // An open key may have been copied: the person who opened it must know.
   if (!key && key.error().code() == Code::permission_denied) return key.error();
   if (certificate && key) {
-    const int64_t until_ms = system_clock().unix_ms() + renew_before_days * kDayMs;
-    const Status fits = check_certificate({*certificate, *key}, request, {ca, until_ms});
+    const int64_t now_ms = system_clock().unix_ms();
+    const CertificateCheck life{ca, now_ms + renew_before_days * kDayMs, now_ms};
+    const Status fits = check_certificate({*certificate, *key}, request, life);
     if (fits.is_ok()) return fits;
     log::info("secrets: {}.pem is issued anew: {}", stem, fits.message());
   }

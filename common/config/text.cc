@@ -99,6 +99,28 @@ Result<Value> parse_choice(const Item& item, std::string_view text) {
                    (meant.empty() ? "" : " (did you mean " + meant + "?)"));
 }
 
+// The bytes of the character of UTF-8 that `text` begins with; 0 when it begins with none. Shortest
+// forms only, no surrogates, up to U+10FFFF (RFC 3629).
+size_t character_bytes(std::string_view text) {
+  const auto at = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = at(0);
+  if (lead < 0x80) return 1;
+  const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  }
+  const bool is_wrong = (lead == 0xe0 && at(1) < 0xa0) || (lead == 0xed && at(1) > 0x9f) ||
+                        (lead == 0xf0 && at(1) < 0x90) || (lead == 0xf4 && at(1) > 0x8f);
+  return is_wrong ? 0 : size;
+}
+
+// A TOML file holds nothing else, so what could not be printed and read back is refused at once.
+Result<Value> utf8(const Item& item, std::string_view text, Value value) {
+  if (is_utf8(text)) return value;
+  return invalid_argument(item.name + " is not written in UTF-8");
+}
+
 std::vector<std::string> split_at_commas(std::string_view text) {
   std::vector<std::string> words;
   while (!text.empty()) {
@@ -151,7 +173,7 @@ size_t distance(std::string_view a, std::string_view b) {
 Result<Value> parse(const Item& item, std::string_view text) {
   switch (item.kind) {
     case Kind::text:
-      return Value(std::string(text));
+      return utf8(item, text, std::string(text));
     case Kind::bytes:
     case Kind::number:
     case Kind::duration:
@@ -159,7 +181,7 @@ Result<Value> parse(const Item& item, std::string_view text) {
     case Kind::boolean:
       return parse_boolean(item, text);
     case Kind::list:
-      return Value(split_at_commas(text));
+      return utf8(item, text, split_at_commas(text));
     case Kind::choice:
       return parse_choice(item, text);
   }
@@ -194,6 +216,15 @@ std::string to_toml(const Item& item, const Value& value) {
   }
   TARN_CHECK(std::holds_alternative<std::string>(value));
   return toml_string(std::get<std::string>(value));
+}
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t size = character_bytes(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
 }
 
 std::string join(const std::vector<std::string>& words, std::string_view separator) {

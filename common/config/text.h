@@ -24,6 +24,8 @@ std::string format(const Item& item, uint64_t number);
 // A value as it stands in a TOML file after "item = ".
 std::string to_toml(const Item& item, const Value& value);
 
+bool is_utf8(std::string_view text);
+
 std::string join(const std::vector<std::string>& words, std::string_view separator);
 
 // The word of `known` that `word` most likely meant; empty when none is near.

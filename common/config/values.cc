@@ -8,11 +8,14 @@
 namespace tarn::config {
 namespace {
 
-// Documentation as lines of a TOML comment.
+// Lines of a TOML comment. A path may hold what a comment may not.
 std::string comment(std::string_view text) {
+  const bool is_text = is_utf8(text);
   std::string out = "# ";
   for (char c : text) {
-    out += c;
+    const auto byte = static_cast<uint8_t>(c);
+    const bool is_control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
+    out += is_control || (byte >= 0x80 && !is_text) ? '?' : c;
     if (c == '\n') out += "# ";
   }
   return out + "\n";

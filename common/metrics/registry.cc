@@ -61,7 +61,7 @@ M& Registry::metric(std::string_view name, std::string_view help, const Labels& 
   TARN_CHECK(name.substr(0, 5) == "tarn_" && is_snake_case(name));
   TARN_CHECK(has_right_ending<M>(name));
   TARN_CHECK(are_good_names(labels));
-  TARN_CHECK(!help.empty());
+  TARN_CHECK(!help.empty() && help.find_first_of("\\\n") == std::string_view::npos);
   const MutexLock lock(x_mutex);
   auto family = x_families.find(name);
   if (family == x_families.end()) {

@@ -16,6 +16,20 @@ Result<Id> id_from(std::string_view bytes, const char* field) {
   return id;
 }
 
+// A kind that a newer peer knows and we do not becomes one that block::validate() refuses: taken
+// for another kind, the space would get another id.
+block::SpaceKind kind_from(v1::SpaceKind kind) {
+  switch (kind) {
+    case v1::SPACE_KIND_UNSPECIFIED:
+    case v1::SPACE_KIND_CHAINED:
+      return block::SpaceKind::chained;
+    case v1::SPACE_KIND_FLAT:
+      return block::SpaceKind::flat;
+    default:
+      return static_cast<block::SpaceKind>(UINT8_MAX);
+  }
+}
+
 ring::MemberState state_from(v1::MemberState state) {
   switch (state) {
     case v1::MEMBER_STATE_UP:
@@ -115,8 +129,7 @@ block::SpaceSpec from_proto(const v1::SpaceSpec& from) {
   spec.tensor_parallel = from.tensor_parallel();
   spec.hash_scheme = from.hash_scheme();
   spec.hash_seed = from.hash_seed();
-  spec.kind =
-      from.kind() == v1::SPACE_KIND_FLAT ? block::SpaceKind::flat : block::SpaceKind::chained;
+  spec.kind = kind_from(from.kind());
   if (from.extent_blocks() != 0) spec.extent_blocks = from.extent_blocks();
   return spec;
 }

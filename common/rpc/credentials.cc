@@ -1,9 +1,15 @@
 #include "common/rpc/credentials.h"
 
+#include <arpa/inet.h>
+
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/client_interceptor.h>
+
+#include <vector>
+
+#include "common/base/check.h"
 
 namespace tarn::rpc {
 namespace {
@@ -71,18 +77,35 @@ std::string host_of(const std::string& endpoint) {
   return endpoint.substr(0, endpoint.rfind(':'));
 }
 
+// A name that only begins like an address ("127.example.com") is somewhere else.
+bool is_loopback_v4(const std::string& host) {
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 &&
+         ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 std::string first_property(const grpc::AuthContext& context, const char* name) {
   const auto values = context.FindPropertyValues(name);
   return values.empty() ? std::string() : std::string(values[0].data(), values[0].size());
 }
 
-// The tarn:// URI among the names of the peer's certificate; empty when it showed none.
-std::string peer_uri(const grpc::AuthContext& context) {
+// The tarn:// URIs among the names of the peer's certificate; none when it showed none.
+std::vector<std::string> peer_uris(const grpc::AuthContext& context) {
+  std::vector<std::string> uris;
   for (const auto& value : context.FindPropertyValues("peer_uri")) {
-    const std::string uri(value.data(), value.size());
-    if (uri.starts_with("tarn://")) return uri;
+    std::string uri(value.data(), value.size());
+    if (uri.starts_with("tarn://")) uris.push_back(std::move(uri));
   }
-  return {};
+  return uris;
+}
+
+// As auth::identity_from_certificate, of which gRPC gives us only the names.
+Result<auth::Identity> identity_of(const std::vector<std::string>& uris) {
+  TARN_CHECK(!uris.empty());
+  if (uris.size() > 1) return unauthenticated("the peer's certificate names two identities");
+  auto identity = auth::identity_from_uri(uris[0]);
+  if (identity) return identity;
+  return unauthenticated("the peer's certificate: " + identity.error().message());
 }
 
 grpc::ChannelArguments channel_arguments(int message_bytes_max) {
@@ -115,7 +138,7 @@ std::shared_ptr<grpc::ChannelCredentials> tls_channel_credentials(const TlsMater
 
 bool is_loopback(const std::string& endpoint) {
   const std::string host = host_of(endpoint);
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  return host == "localhost" || host == "::1" || is_loopback_v4(host);
 }
 
 Result<std::shared_ptr<grpc::ServerCredentials>> server_credentials(const TlsMaterial& material) {
@@ -152,8 +175,8 @@ Authenticator::Authenticator(std::shared_ptr<const auth::TokenVerifier> verifier
 Result<auth::Identity> Authenticator::caller(const grpc::ServerContextBase& context) const {
   const auto peer = context.auth_context();
   if (peer) {
-    const std::string uri = peer_uri(*peer);
-    if (!uri.empty()) return auth::identity_from_uri(uri);
+    const std::vector<std::string> uris = peer_uris(*peer);
+    if (!uris.empty()) return identity_of(uris);
   }
   const bool encrypted = peer && first_property(*peer, "transport_security_type") == "ssl";
   if (!encrypted && !x_insecure_loopback) {

@@ -145,7 +145,8 @@ struct PutRequest {
 
 using Text = BoundedList<char, kTextBytesMax>;
 
-// The first kTextBytesMax bytes of `text`.
+// The first kTextBytesMax bytes of `text`, or up to three less where a character of UTF-8 would be
+// cut in two.
 Text make_text(std::string_view text);
 inline std::string_view view(const Text& text) {
   return {text.begin(), text.size()};

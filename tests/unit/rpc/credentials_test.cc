@@ -1,105 +1,12 @@
-#include "common/rpc/credentials.h"
-
-#include <grpcpp/client_context.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
-#include "common/auth/secrets_dir.h"
-#include "common/rpc/status.h"
-#include "proto/tarn/v1/storage.grpc.pb.h"
+#include "common/auth/secret_file.h"
+#include "tests/unit/auth/odd_certificate.h"
+#include "tests/unit/rpc/who_am_i.h"
 
 namespace tarn::rpc {
 namespace {
-
-// Tells every caller who it is.
-class WhoAmI final : public v1::StorageControl::Service {
- public:
-  explicit WhoAmI(const Authenticator& authenticator) : x_authenticator(authenticator) {}
-
-  grpc::Status GetStats(grpc::ServerContext* context, const v1::GetStatsRequest*,
-                        v1::GetStatsResponse* response) override {
-    const auto caller = x_authenticator.caller(*context);
-    if (!caller.has_value()) return to_grpc(caller.error());
-    response->set_name(auth::identity_uri(*caller));
-    return grpc::Status::OK;
-  }
-
- private:
-  const Authenticator& x_authenticator;
-};
-
-class Credentials : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    s_folder = testing::TempDir() + "/rpc_secrets_" + std::to_string(::getpid());
-    auth::SecretsOptions options;
-    options.identities = {identity(auth::Role::server, "s1"), identity(auth::Role::router, "r1")};
-    const auto secrets = auth::SecretsDir::create_all(s_folder, options);
-    ASSERT_TRUE(secrets.has_value()) << secrets.error().to_string();
-    s_secrets = new auth::SecretsDir(*secrets);
-  }
-  static void TearDownTestSuite() {
-    delete s_secrets;
-    std::filesystem::remove_all(s_folder);
-  }
-
-  static auth::Identity identity(auth::Role role, const std::string& name) {
-    return auth::make_identity(role, name).value();
-  }
-  static TlsMaterial material_of(auth::Role role, const std::string& name) {
-    TlsMaterial material;
-    material.ca_pem = s_secrets->ca_pem().value();
-    const auto key = s_secrets->certificate(identity(role, name)).value();
-    material.certificate_pem = key.certificate_pem;
-    material.key_pem = key.key_pem;
-    return material;
-  }
-  static TlsMaterial token_of(const std::string& tenant, int64_t life_ms) {
-    TlsMaterial material;
-    material.ca_pem = s_secrets->ca_pem().value();
-    const auto signer = s_secrets->token_signer().value();
-    const int64_t end = system_clock().unix_ms() + life_ms;
-    material.token = signer.sign(identity(auth::Role::tenant, tenant), end).value();
-    return material;
-  }
-
-  void start(const TlsMaterial& material) {
-    auto verifier =
-        std::make_shared<const auth::TokenVerifier>(s_secrets->token_verifier().value());
-    x_authenticator.emplace(verifier, system_clock(), material.insecure_loopback);
-    x_service.emplace(*x_authenticator);
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", server_credentials(material).value(), &x_port);
-    builder.RegisterService(&*x_service);
-    x_server = builder.BuildAndStart();
-    ASSERT_NE(x_server, nullptr);
-  }
-  void TearDown() override {
-    if (x_server) x_server->Shutdown(std::chrono::system_clock::now());
-  }
-
-  // The caller's URI as the server saw it.
-  Result<std::string> ask(auth::Role role, const TlsMaterial& material) {
-    TARN_ASSIGN_OR_RETURN(const auto channel,
-                          open_channel("127.0.0.1:" + std::to_string(x_port), role, material));
-    const auto stub = v1::StorageControl::NewStub(channel);
-    grpc::ClientContext context;
-    set_timeout(context, Millis(2000));
-    v1::GetStatsResponse response;
-    TARN_RETURN_IF_ERROR(from_grpc(stub->GetStats(&context, {}, &response)));
-    return response.name();
-  }
-
-  static inline std::string s_folder;
-  static inline auth::SecretsDir* s_secrets = nullptr;
-  std::optional<Authenticator> x_authenticator;
-  std::optional<WhoAmI> x_service;
-  std::unique_ptr<grpc::Server> x_server;
-  int x_port = 0;
-};
 
 TEST_F(Credentials, a_certificate_says_who_calls) {
   start(material_of(auth::Role::server, "s1"));
@@ -145,6 +52,102 @@ TEST_F(Credentials, plain_loopback_takes_tokens_only_where_it_was_allowed) {
   ASSERT_TRUE(name.has_value()) << name.error().to_string();
   EXPECT_EQ(*name, "tarn://tenant/acme");
   EXPECT_EQ(ask(auth::Role::server, plain).error().code(), Code::unauthenticated);
+}
+
+// The CA of the folder, to sign what `tarn certs` would not.
+auth::CertifiedKey ca_of(const std::string& folder) {
+  return {auth::read_secret_file(folder + "/ca.pem", auth::Privacy::anyone).value(),
+          auth::read_secret_file(folder + "/ca.key", auth::Privacy::owner).value()};
+}
+
+class OddPeers : public Credentials {
+ protected:
+  TlsMaterial odd(const std::string& names, long begins_in_s, long ends_in_s) {
+    return with(auth::make_odd({names, begins_in_s, ends_in_s, &x_ca}));
+  }
+  TlsMaterial with(const auth::CertifiedKey& pair) {
+    TlsMaterial material;
+    material.ca_pem = x_ca.certificate_pem;
+    material.certificate_pem = pair.certificate_pem;
+    material.key_pem = pair.key_pem;
+    return material;
+  }
+
+  auth::CertifiedKey x_ca = ca_of(s_folder);
+};
+
+constexpr const char* kRouter = "URI:tarn://router/r1,DNS:router.tarn";
+constexpr const char* kServer = "URI:tarn://server/s1,DNS:server.tarn,DNS:localhost";
+
+TEST_F(OddPeers, whose_certificate_is_over_or_has_not_begun_are_not_let_in) {
+  start(material_of(auth::Role::server, "s1"));
+  EXPECT_EQ(ask(auth::Role::server, odd(kRouter, -10, 3600)).value(), "tarn://router/r1");
+  for (const auto& [begins, ends] : {std::pair<long, long>{-7200, -10}, {3600, 7200}}) {
+    const auto refused = ask(auth::Role::server, odd(kRouter, begins, ends));
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code(), Code::unavailable) << refused.error().to_string();
+  }
+}
+
+TEST_F(OddPeers, of_another_ca_are_not_let_in) {
+  start(material_of(auth::Role::server, "s1"));
+  const auth::CertifiedKey foreign = auth::make_ca(10).value();
+  EXPECT_FALSE(
+      ask(auth::Role::server, with(auth::make_odd({kRouter, -10, 3600, &foreign}))).has_value());
+  EXPECT_FALSE(
+      ask(auth::Role::server, with(auth::make_odd({kRouter, -10, 3600, nullptr}))).has_value());
+}
+
+TEST_F(OddPeers, that_serve_with_an_expired_certificate_are_not_trusted) {
+  start(odd(kServer, -7200, -10));
+  EXPECT_FALSE(ask(auth::Role::server, token_of("acme", 60'000)).has_value());
+}
+
+TEST_F(OddPeers, without_a_name_of_ours_are_nobody_until_they_show_a_token) {
+  start(material_of(auth::Role::server, "s1"));
+  TlsMaterial nameless = odd("DNS:localhost", -10, 3600);
+  EXPECT_EQ(ask(auth::Role::server, nameless).error(),
+            unauthenticated("show a client certificate or a token (authorization: Bearer ...)"));
+  nameless.token = token_of("acme", 60'000).token;
+  EXPECT_EQ(ask(auth::Role::server, nameless).value(), "tarn://tenant/acme");
+}
+
+// Who holds both is what its certificate says: a stolen token adds nothing to it.
+TEST_F(OddPeers, that_show_a_certificate_and_a_token_are_what_the_certificate_says) {
+  start(material_of(auth::Role::server, "s1"));
+  TlsMaterial both = odd(kRouter, -10, 3600);
+  both.token = token_of("acme", 60'000).token;
+  EXPECT_EQ(ask(auth::Role::server, both).value(), "tarn://router/r1");
+}
+
+TEST_F(OddPeers, with_tokens_that_do_not_hold_are_told_why) {
+  start(material_of(auth::Role::server, "s1"));
+  const TlsMaterial good = token_of("acme", 60'000);
+  const auto why = [&](const std::string& token) {
+    TlsMaterial material = good;
+    material.token = token;
+    const auto answer = ask(auth::Role::server, material);
+    return answer ? "accepted" : answer.error().to_string();
+  };
+  EXPECT_EQ(why(good.token), "accepted");
+  EXPECT_THAT(why("tarn1.x.y"), testing::HasSubstr("unauthenticated: the token is malformed"));
+  std::string forged = good.token;
+  forged[forged.size() - 5] = forged[forged.size() - 5] == 'A' ? 'B' : 'A';
+  EXPECT_EQ(why(forged), "unauthenticated: the token has a bad signature");
+  const auth::TokenKeys foreign = auth::make_token_keys().value();
+  const auto stranger = auth::TokenSigner::open(foreign.private_pem).value();
+  EXPECT_EQ(why(stranger.sign(identity(auth::Role::admin, "root"), INT64_MAX).value()),
+            "unauthenticated: the token is of a key that is not known here");
+  EXPECT_EQ(why(token_of("acme", -20'000).token), "accepted") << "clocks may differ by 30 s";
+  EXPECT_EQ(why(token_of("acme", -31'000).token), "unauthenticated: the token has expired");
+}
+
+TEST_F(OddPeers, that_speak_plain_tcp_to_tls_get_nothing) {
+  start(material_of(auth::Role::server, "s1"));
+  TlsMaterial plain;
+  plain.insecure_loopback = true;
+  plain.token = token_of("acme", 60'000).token;
+  EXPECT_EQ(ask(auth::Role::server, plain).error().code(), Code::unavailable);
 }
 
 }  // namespace
