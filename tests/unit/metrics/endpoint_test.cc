@@ -1,45 +1,16 @@
 #include "common/metrics/endpoint.h"
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/base/fault_point.h"
+#include "tests/unit/metrics/http_client.h"
 
 namespace tarn::metrics {
 namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-int connect_to(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) return fd;
-  ::close(fd);
-  return -1;
-}
-
-// The whole answer to GET `path`; empty when nobody listens.
-std::string http_get(uint16_t port, const std::string& path) {
-  const int fd = connect_to(port);
-  if (fd < 0) return "";
-  const std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
-  EXPECT_EQ(::write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
-  std::string answer;
-  char part[4096];
-  for (ssize_t n = 0; (n = ::read(fd, part, sizeof(part))) > 0;) {
-    answer.append(part, static_cast<size_t>(n));
-  }
-  ::close(fd);
-  return answer;
-}
 
 TEST(Text, is_what_prometheus_reads) {
   Registry registry;
@@ -70,10 +41,10 @@ TEST(Endpoint, serves_the_registry_as_it_is_now) {
   Counter& puts = registry.counter("tarn_puts_total", "Puts.");
   auto endpoint = Endpoint::open("127.0.0.1:0", registry);
   ASSERT_TRUE(endpoint) << endpoint.error().message();
-  EXPECT_THAT(http_get((*endpoint)->port(), "/metrics"), HasSubstr("\ntarn_puts_total 0\n"));
+  EXPECT_THAT(get((*endpoint)->port(), "/metrics"), HasSubstr("\ntarn_puts_total 0\n"));
   puts.add(5);
   registry.gauge("tarn_late_bytes", "Made after the endpoint.").set(1);
-  const std::string answer = http_get((*endpoint)->port(), "/metrics");
+  const std::string answer = get((*endpoint)->port(), "/metrics");
   EXPECT_THAT(answer, StartsWith("HTTP/1."));
   EXPECT_THAT(answer, HasSubstr("\ntarn_puts_total 5\n"));
   EXPECT_THAT(answer, HasSubstr("\ntarn_late_bytes 1\n"));
@@ -83,7 +54,7 @@ TEST(Endpoint, serves_nothing_else) {
   Registry registry;
   auto endpoint = Endpoint::open("127.0.0.1:0", registry);
   ASSERT_TRUE(endpoint) << endpoint.error().message();
-  EXPECT_THAT(http_get((*endpoint)->port(), "/etc/passwd"), HasSubstr("404"));
+  EXPECT_THAT(get((*endpoint)->port(), "/etc/passwd"), HasSubstr("404"));
 }
 
 TEST(Endpoint, stops_listening_when_it_is_destroyed) {
@@ -92,7 +63,7 @@ TEST(Endpoint, stops_listening_when_it_is_destroyed) {
   ASSERT_TRUE(endpoint) << endpoint.error().message();
   const uint16_t port = (*endpoint)->port();
   endpoint->reset();
-  EXPECT_EQ(http_get(port, "/metrics"), "");
+  EXPECT_EQ(get(port, "/metrics"), "");
 }
 
 TEST(Endpoint, two_of_them_live_side_by_side) {
@@ -104,8 +75,8 @@ TEST(Endpoint, two_of_them_live_side_by_side) {
   auto second = Endpoint::open("127.0.0.1:0", b);
   ASSERT_TRUE(first && second);
   EXPECT_NE((*first)->port(), (*second)->port());
-  EXPECT_THAT(http_get((*first)->port(), "/metrics"), HasSubstr("\ntarn_a_total 1\n"));
-  EXPECT_THAT(http_get((*second)->port(), "/metrics"), HasSubstr("\ntarn_b_total 1\n"));
+  EXPECT_THAT(get((*first)->port(), "/metrics"), HasSubstr("\ntarn_a_total 1\n"));
+  EXPECT_THAT(get((*second)->port(), "/metrics"), HasSubstr("\ntarn_b_total 1\n"));
 }
 
 TEST(Endpoint, refuses_what_is_no_address) {

@@ -67,6 +67,61 @@ TEST(Status, a_foreign_status_is_mapped_and_hostile_details_are_not_trusted) {
             Code::not_found);
 }
 
+// By other programs' codes: what the caller should do is what it would do after our own.
+TEST(Status, each_foreign_code_asks_for_the_right_thing) {
+  const std::pair<grpc::StatusCode, Code> rows[] = {
+      {grpc::StatusCode::CANCELLED, Code::cancelled},
+      {grpc::StatusCode::UNKNOWN, Code::internal},
+      {grpc::StatusCode::INVALID_ARGUMENT, Code::invalid_argument},
+      {grpc::StatusCode::DEADLINE_EXCEEDED, Code::deadline_exceeded},
+      {grpc::StatusCode::NOT_FOUND, Code::not_found},
+      {grpc::StatusCode::ALREADY_EXISTS, Code::exists},
+      {grpc::StatusCode::PERMISSION_DENIED, Code::permission_denied},
+      {grpc::StatusCode::RESOURCE_EXHAUSTED, Code::overloaded},
+      {grpc::StatusCode::FAILED_PRECONDITION, Code::invalid_argument},
+      {grpc::StatusCode::ABORTED, Code::conflict},
+      {grpc::StatusCode::OUT_OF_RANGE, Code::invalid_argument},
+      {grpc::StatusCode::UNIMPLEMENTED, Code::unsupported},
+      {grpc::StatusCode::INTERNAL, Code::internal},
+      {grpc::StatusCode::UNAVAILABLE, Code::unavailable},
+      {grpc::StatusCode::DATA_LOSS, Code::corrupt},
+      {grpc::StatusCode::UNAUTHENTICATED, Code::unauthenticated},
+  };
+  for (const auto& [foreign, ours] : rows)
+    EXPECT_EQ(from_grpc({foreign, "why"}), Status(ours, "why")) << foreign;
+}
+
+// What grpcurl or another language's client sees of ours.
+TEST(Status, is_never_ok_for_others_when_it_is_not_for_us) {
+  for (int i = 1; i < kCodeCount; ++i) {
+    const grpc::Status status = to_grpc({static_cast<Code>(i), "why"});
+    EXPECT_FALSE(status.ok()) << i;
+    EXPECT_EQ(status.error_message(), "why");
+    EXPECT_NE(from_grpc({status.error_code(), "why"}).code(), Code::ok)
+        << "a proxy that drops the details leaves the code";
+  }
+  EXPECT_TRUE(to_grpc(Status::ok()).ok());
+}
+
+TEST(Status, details_that_are_not_ours_are_left_alone) {
+  for (const std::string details :
+       {"", "tarn", "tarn:", "tarn:\x01\x01", "TARN:\x01", "\x01", "tarn:\x11", "tarn:\x7f"}) {
+    EXPECT_EQ(from_grpc({grpc::StatusCode::ABORTED, "why", details}), conflict("why"));
+  }
+  EXPECT_EQ(from_grpc({grpc::StatusCode::ABORTED, "why", "tarn:\x06"}), stale_epoch("why"));
+}
+
+TEST(Outcome, of_a_newer_peer_is_an_internal_error_and_never_a_success) {
+  for (const int number : {17, 18, 255, 1 << 20, -1, INT32_MIN})
+    EXPECT_EQ(from_outcome(static_cast<v1::Outcome>(number)), Code::internal) << number;
+  for (int i = 0; i < kCodeCount; ++i) {
+    std::string name = "OUTCOME_" + std::string(code_name(static_cast<Code>(i)));
+    for (char& c : name)
+      c = static_cast<char>(std::toupper(c));
+    EXPECT_EQ(v1::Outcome_Name(to_outcome(static_cast<Code>(i))), name);
+  }
+}
+
 TEST(Channel, plain_tcp_is_for_loopback_only) {
   EXPECT_TRUE(is_loopback("127.0.0.1:70"));
   EXPECT_TRUE(is_loopback("[::1]:70"));
