@@ -13,6 +13,7 @@
 #include "common/ring/position.h"
 #include "common/ring/slots.h"
 #include "common/rpc/convert.h"
+#include "common/rpc/session_command.h"
 #include "router/session/session_ids.h"
 
 namespace tarn::session {
@@ -35,30 +36,6 @@ v1::SessionResult failed(const Status& status) {
 bool is_undecided(Code code) {
   return code == Code::unavailable || code == Code::stale_epoch || code == Code::overloaded ||
          code == Code::deadline_exceeded || code == Code::cancelled;
-}
-
-// Names the session of the command; it decides the slot.
-std::string session_of(const v1::SessionCommand& command) {
-  using Op = v1::SessionCommand;
-  switch (command.op_case()) {
-    case Op::kCreate:
-      return command.create().session_id();
-    case Op::kAppend:
-      return command.append().session_id();
-    case Op::kResolve:
-      return command.resolve().session_id();
-    case Op::kFork:
-      return command.fork().request().new_session_id();
-    case Op::kTruncate:
-      return command.truncate().session_id();
-    case Op::kUpdate:
-      return command.update().session_id();
-    case Op::kDelete:
-      return command.delete_().session_id();
-    case Op::OP_NOT_SET:
-      break;
-  }
-  return {};
 }
 
 template <typename Request>
@@ -121,8 +98,8 @@ bool SessionFront::wait_for_next(uint64_t epoch, int attempt, Instant deadline) 
 
 v1::SessionResult SessionFront::run(const SessionCaller& caller, v1::SessionCommand command) {
   const Instant deadline = caller.deadline - kAnswerMargin;
-  const SlotId slot =
-      ring::slot_of(ring::session_position(block::tenant_id(caller.tenant), session_of(command)));
+  const SlotId slot = ring::slot_of(
+      ring::session_position(block::tenant_id(caller.tenant), rpc::session_id_of(command)));
   command.set_tenant(caller.tenant);
   for (int attempt = 0;; ++attempt) {
     const cluster::ConfigSnapshot config = x_options.config->current();
@@ -147,7 +124,7 @@ v1::SessionResult SessionFront::run(const SessionCaller& caller, v1::SessionComm
     }
     if (!wait_for_next(epoch, attempt, deadline)) {
       x_unavailable.add();
-      return failed(unavailable("session '" + session_of(command) + "': " + why.message()));
+      return failed(unavailable("session '" + rpc::session_id_of(command) + "': " + why.message()));
     }
     x_retries.add();
   }
@@ -245,7 +222,8 @@ v1::SessionResult SessionFront::fork(const SessionCaller& caller, v1::ForkSessio
 
 Result<v1::ListSessionsResponse> SessionFront::list_once(const ring::ClusterConfig& config,
                                                          const SessionCaller& caller,
-                                                         const v1::ListSlotRequest& request) {
+                                                         v1::ListSlotRequest request) {
+  request.set_epoch(config.epoch.value);
   std::set<ServerId> primaries;
   for (uint32_t slot = 0; slot < kSessionSlots; ++slot) {
     TARN_ASSIGN_OR_RETURN(const ServerId primary, primary_of(&config, {slot}));

@@ -70,7 +70,7 @@ class SessionFront {
                                   const v1::ForkSessionRequest& request, v1::SessionResult refusal);
   Result<v1::ListSessionsResponse> list_once(const ring::ClusterConfig& config,
                                              const SessionCaller& caller,
-                                             const v1::ListSlotRequest& request);
+                                             v1::ListSlotRequest request);
   bool wait_for_next(uint64_t epoch, int attempt, Instant deadline);
 
   const SessionFrontOptions x_options;

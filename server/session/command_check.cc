@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "common/base/units.h"
+#include "common/rpc/session_command.h"
 #include "server/session/session_table.h"
 
 namespace tarn::session {
@@ -88,7 +89,7 @@ Status check_fork(const v1::ForkInto& fork) {
 }  // namespace
 
 Status validate(const v1::SessionCommand& command) {
-  TARN_RETURN_IF_ERROR(check_id(session_id_of(command), "session_id"));
+  TARN_RETURN_IF_ERROR(check_id(rpc::session_id_of(command), "session_id"));
   switch (command.op_case()) {
     case v1::SessionCommand::kCreate:
       return check_create(command.create());

@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/units.h"
 #include "common/rpc/convert.h"
+#include "common/rpc/session_command.h"
 #include "server/session/manifest.h"
 
 namespace tarn::session {
@@ -176,7 +177,7 @@ const v1::SessionState* SessionTable::find(const std::string& tenant, const std:
 
 std::optional<v1::SessionResult> SessionTable::answer(const v1::SessionCommand& command,
                                                       int64_t unix_ms) const {
-  const std::string& id = session_id_of(command);
+  const std::string& id = rpc::session_id_of(command);
   const v1::SessionState* state = find(command.tenant(), id, unix_ms);
   if (command.op_case() == Op::kDelete) {
     if (state != nullptr) return std::nullopt;
@@ -196,7 +197,7 @@ std::optional<v1::SessionResult> SessionTable::answer(const v1::SessionCommand& 
 
 v1::SessionResult SessionTable::apply(const v1::SessionCommand& command, int64_t unix_ms) {
   if (auto answered = answer(command, unix_ms)) return *answered;
-  const Key key(command.tenant(), session_id_of(command));
+  const Key key(command.tenant(), rpc::session_id_of(command));
   if (command.op_case() == Op::kDelete) {
     x_sessions.erase(key);
     v1::SessionResult gone;
@@ -243,29 +244,6 @@ void SessionTable::list(const v1::ListSlotRequest& request, int64_t unix_ms,
     if (find(tenant, id, unix_ms) == nullptr) continue;
     if (!visit(it->second.manifest())) return;
   }
-}
-
-const std::string& session_id_of(const v1::SessionCommand& command) {
-  static const std::string none;
-  switch (command.op_case()) {
-    case Op::kCreate:
-      return command.create().session_id();
-    case Op::kAppend:
-      return command.append().session_id();
-    case Op::kResolve:
-      return command.resolve().session_id();
-    case Op::kFork:
-      return command.fork().request().new_session_id();
-    case Op::kTruncate:
-      return command.truncate().session_id();
-    case Op::kUpdate:
-      return command.update().session_id();
-    case Op::kDelete:
-      return command.delete_().session_id();
-    case Op::OP_NOT_SET:
-      return none;
-  }
-  return none;
 }
 
 bool is_read(const v1::SessionCommand& command) {

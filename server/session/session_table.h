@@ -51,10 +51,6 @@ class SessionTable {
   std::map<Key, v1::SessionState> x_sessions;
 };
 
-// The id of the session that the command is about: it names the slot. Empty when the command holds
-// no operation.
-const std::string& session_id_of(const v1::SessionCommand& command);
-
 // Returns: ok, invalid_argument naming the field: ids, sizes, hashes, request ids.
 Status validate(const v1::SessionCommand& command);
 

@@ -10,6 +10,7 @@
 #include "common/metrics/stage_timer.h"
 #include "common/ring/position.h"
 #include "common/rpc/convert.h"
+#include "common/rpc/session_command.h"
 
 namespace tarn::session {
 namespace {
@@ -156,7 +157,7 @@ v1::SessionResult SlotStore::execute_counted(const v1::SessionCommand& command, 
                    epoch);
   }
   const auto position =
-      ring::session_position(block::tenant_id(command.tenant()), session_id_of(command));
+      ring::session_position(block::tenant_id(command.tenant()), rpc::session_id_of(command));
   const uint32_t slot = ring::slot_of(position).value;
   return x_slots[slot]->primary.execute(view_of(now, slot), command, deadline);
 }
@@ -174,6 +175,13 @@ Result<v1::ListSessionsResponse> SlotStore::list_counted(const v1::ListSlotReque
                                                          Instant deadline) {
   const Config now = config();
   if (!now.cluster) return unavailable("the server has no config yet");
+  const uint64_t epoch = now.cluster->epoch.value;
+  // Servers of two epochs would together leave out a slot that moved between them. A router that
+  // names no epoch is older than this field.
+  if (request.epoch() != 0 && request.epoch() != epoch) {
+    return stale_epoch("the server runs epoch " + std::to_string(epoch) + ", not " +
+                       std::to_string(request.epoch()));
+  }
   v1::ListSlotRequest bounded = request;
   const bool is_limited = request.limit() != 0 && request.limit() < kListLimitMax;
   bounded.set_limit(is_limited ? request.limit() : kListLimitMax);

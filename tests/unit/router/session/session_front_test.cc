@@ -1,63 +1,15 @@
 #include "router/session/session_front.h"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
+#include <string>
 #include <thread>
+#include <vector>
 
-#include "common/ring/slots.h"
 #include "router/session/session_ids.h"
+#include "tests/unit/router/session/front_fixture.h"
 
 namespace tarn::session {
 namespace {
-
-// The front alone, with servers that answer as a test wants.
-class Front : public testing::Test {
- protected:
-  Front() {
-    ring::ClusterConfig first;
-    first.epoch = {1};
-    first.cluster = "test";
-    for (uint32_t id = 1; id <= 2; ++id) {
-      ring::Member member;
-      member.id = {id};
-      member.name = "s" + std::to_string(id);
-      member.control_endpoint = "127.0.0.1:1";
-      member.state = ring::MemberState::up;
-      first.members.push_back(member);
-    }
-    first.slots = ring::assign_slots(first);
-    EXPECT_TRUE(config.publish(first).is_ok());
-    SessionFrontOptions options;
-    options.config = &config;
-    options.registry = &registry;
-    options.calls.execute = [this](ServerId to, const v1::SessionCommand& command, Instant) {
-      ++calls;
-      return execute(to, command);
-    };
-    options.calls.list = [](ServerId, const v1::ListSlotRequest&,
-                            Instant) -> Result<v1::ListSessionsResponse> {
-      return v1::ListSessionsResponse();
-    };
-    front = std::make_unique<SessionFront>(std::move(options));
-  }
-
-  static SessionCaller caller(Millis timeout = Millis(5000)) {
-    return {"acme", system_clock().now() + timeout};
-  }
-  static v1::SessionResult result(v1::Outcome outcome) {
-    v1::SessionResult made;
-    made.set_outcome(outcome);
-    made.set_message("as told");
-    return made;
-  }
-
-  cluster::ConfigView config;
-  metrics::Registry registry;
-  std::atomic<int> calls = 0;
-  std::function<Result<v1::SessionResult>(ServerId, const v1::SessionCommand&)> execute;
-  std::unique_ptr<SessionFront> front;
-};
 
 TEST_F(Front, asks_again_with_the_same_request_id) {
   std::vector<std::string> ids;

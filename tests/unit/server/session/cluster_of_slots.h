@@ -13,6 +13,7 @@
 #include "common/block/key.h"
 #include "common/ring/position.h"
 #include "common/ring/slots.h"
+#include "common/rpc/session_command.h"
 #include "server/session/slot_store.h"
 
 namespace tarn::session {
@@ -89,7 +90,7 @@ class ClusterOfSlots {
   }
   v1::SessionResult run(v1::SessionCommand command) {
     command.set_tenant("acme");
-    const uint32_t primary = entry_of(session_id_of(command)).primary.value;
+    const uint32_t primary = entry_of(rpc::session_id_of(command)).primary.value;
     return run_on(primary, command);
   }
   v1::SessionResult run_on(uint32_t id, v1::SessionCommand command) {

@@ -214,6 +214,30 @@ TEST_F(Slots, a_failed_fsync_makes_the_log_suspect) {
   EXPECT_EQ(cluster.run(resolve("s")).version(), 1u);
 }
 
+TEST_F(Slots, lists_for_a_router_of_the_same_epoch_and_for_one_that_names_none) {
+  ClusterOfSlots cluster(2);
+  v1::ListSlotRequest ask;
+  ask.set_tenant("acme");
+  const uint64_t epoch = cluster.config().epoch.value;
+  for (const uint64_t fits : {uint64_t{0}, epoch}) {
+    ask.set_epoch(fits);
+    EXPECT_TRUE(cluster.store(1).list(ask).has_value()) << fits;
+  }
+  for (const uint64_t other : {epoch - 1, epoch + 1}) {
+    if (other == 0) continue;
+    ask.set_epoch(other);
+    const auto refused = cluster.store(1).list(ask);
+    ASSERT_FALSE(refused.has_value()) << other;
+    EXPECT_EQ(refused.error().code(), Code::stale_epoch);
+    EXPECT_NE(refused.error().message().find("epoch " + std::to_string(epoch)), std::string::npos);
+  }
+  // A primary that did not hear of the next epoch gives no list under it.
+  cluster.set_config(cluster.config(), {1});
+  ask.set_epoch(epoch + 1);
+  EXPECT_EQ(cluster.store(1).list(ask).status().code(), Code::stale_epoch);
+  EXPECT_TRUE(cluster.store(2).list(ask).has_value());
+}
+
 TEST_F(Slots, lists_sessions_in_order_of_id_and_page_by_page) {
   ClusterOfSlots cluster(1);
   for (int i = 0; i < 30; ++i) {
