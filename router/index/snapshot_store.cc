@@ -53,6 +53,11 @@ Status from_rocksdb(const rocksdb::Status& status, const char* what) {
   return status.IsCorruption() ? corrupt(message) : internal_error(message);
 }
 
+// RocksDB has no code for it.
+bool is_locked(const rocksdb::Status& status) {
+  return status.IsIOError() && status.ToString().find("lock") != std::string::npos;
+}
+
 }  // namespace
 
 struct SnapshotStore::Impl {
@@ -77,8 +82,12 @@ struct SnapshotStore::Impl {
         {rocksdb::kDefaultColumnFamilyName, options}, {kMetaFamily, options}};
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
     rocksdb::DB* opened = nullptr;
-    TARN_RETURN_IF_ERROR(
-        from_rocksdb(rocksdb::DB::Open(options, folder, families, &handles, &opened), "open"));
+    const rocksdb::Status status = rocksdb::DB::Open(options, folder, families, &handles, &opened);
+    if (is_locked(status)) {
+      return unavailable("index snapshot: another process uses " + folder +
+                         ": give each router a state folder of its own");
+    }
+    TARN_RETURN_IF_ERROR(from_rocksdb(status, "open"));
     TARN_CHECK(handles.size() == families.size());
     db.reset(opened);
     extents = handles[0];
@@ -133,6 +142,7 @@ SnapshotStore::~SnapshotStore() = default;
 Result<std::unique_ptr<SnapshotStore>> SnapshotStore::open(const std::string& folder) {
   auto impl = std::make_unique<Impl>();
   Status status = impl->open(folder);
+  if (status.code() == Code::unavailable) return status;
   if (!status.is_ok()) {
     log::warn("{}: the snapshot is thrown away", status.to_string());
     impl = std::make_unique<Impl>();

@@ -20,7 +20,8 @@ namespace tarn::index {
 // two writes.
 class SnapshotStore {
  public:
-  // What cannot be read is thrown away. Returns: ok, internal (the folder cannot be written).
+  // What cannot be read is thrown away. Returns: ok, unavailable (another process has the folder,
+  // which stays as it is), internal (the folder cannot be written).
   static Result<std::unique_ptr<SnapshotStore>> open(const std::string& folder);
   ~SnapshotStore();
   SnapshotStore(const SnapshotStore&) = delete;

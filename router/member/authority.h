@@ -30,6 +30,8 @@ struct ClusterState {
   ring::ClusterConfig config;
   uint32_t next_server_id = 1;
   std::vector<NamedSpace> spaces;
+  // Fields of a newer router's, as they were read: who does not know them must not lose them.
+  std::string unknown_fields;
 
   friend bool operator==(const ClusterState&, const ClusterState&) = default;
 };

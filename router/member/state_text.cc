@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <google/protobuf/unknown_field_set.h>
+
 #include "common/base/check.h"
 #include "common/rpc/convert.h"
 #include "proto/tarn/v1/cluster.pb.h"
@@ -27,7 +29,7 @@ std::string encode_state(const ClusterState& state) {
     to->set_tenant(space.tenant);
     *to->mutable_spec() = rpc::to_proto(space.spec);
   }
-  return message.SerializeAsString();
+  return message.SerializeAsString() + state.unknown_fields;
 }
 
 Result<ClusterState> decode_state(std::string_view bytes) {
@@ -43,6 +45,7 @@ Result<ClusterState> decode_state(std::string_view bytes) {
   state.next_server_id = std::max(message.next_server_id(), highest_id(state.config) + 1);
   for (const auto& space : message.spaces())
     state.spaces.push_back({space.tenant(), rpc::from_proto(space.spec())});
+  message.GetReflection()->GetUnknownFields(message).SerializeToString(&state.unknown_fields);
   return state;
 }
 
