@@ -124,7 +124,7 @@ bool Index::add(Handle handle, const StoredBlock& block, const Place& place) {
   if (row.body && row.body->anchor.is_empty() && block.index > 0) row.body->anchor = block.anchor;
   row.block_bytes = static_cast<uint32_t>(block.bytes);
   Scan* scan = x_servers[handle].scan.get();
-  if (scan != nullptr && scan->range == ref->range()) {
+  if (scan != nullptr && scan->area.range == ref->range()) {
     const Holder as = place.holder(handle);
     scan->seen[seen_key(*ref, as.shard, as.tier)] |= bit_of(block.index);
   }
@@ -152,7 +152,7 @@ void Index::apply_one(Handle handle, Server& server, const BlockEvent& event) {
     return;
   }
   Scan* scan = server.scan.get();
-  const bool in_scan = scan != nullptr && scan->range == range_of(place->position);
+  const bool in_scan = scan != nullptr && scan->area.range == range_of(place->position);
   const uint64_t tombstone = tombstone_key(place->print, event.block);
   if (event.removed) {
     if (in_scan) scan->tombstones.insert(tombstone);
@@ -187,6 +187,9 @@ void Index::retire(Handle handle) {
   if (server == nullptr) return;
   server->retired = true;
   server->scan.reset();
+  // All of its rows are other rows from now on, though they are cleaned later: a snapshot that took
+  // them for unchanged would bring them back.
+  x_rows.touch_all();
   x_handles.erase(server->id);
 }
 

@@ -12,6 +12,7 @@
 
 #include "common/base/ids.h"
 #include "router/index/domains.h"
+#include "router/index/doubt.h"
 #include "router/index/extent_image.h"
 #include "router/index/fair_lock.h"
 #include "router/index/row_table.h"
@@ -29,10 +30,10 @@ struct Place;
 // Writers speak for one server under a Handle: attach, then apply its events in their order; begin
 // anew with retire. Events under a handle that was retired change nothing.
 //
-// A resync compares one range of the ring with the server's inventory while its events go on:
-// begin_scan before the inventory is asked for, add_scanned with what it tells, end_scan. In
-// between, a removal stays as a tombstone, so that the inventory does not bring the block back, and
-// an addition counts as seen. One scan for a handle at a time.
+// A resync compares one range of the ring, or one extent that somebody doubts, with the server's
+// inventory while its events go on: begin_scan before the inventory is asked for, add_scanned with
+// what it tells, end_scan. In between, a removal stays as a tombstone, so that the inventory does
+// not bring the block back, and an addition counts as seen. One scan for a handle at a time.
 class Index {
  public:
   explicit Index(uint64_t seed);
@@ -48,16 +49,19 @@ class Index {
   // Removes retired servers from all rows, in steps.
   void sweep_retired();
 
-  // Precondition: range < kRanges.
-  void begin_scan(Handle handle, uint32_t range);
+  // Precondition: area.range < kRanges.
+  void begin_scan(Handle handle, const ScanArea& area);
   void add_scanned(Handle handle, std::span<const StoredBlock> blocks);
-  // With `complete`, forgets what the server did not show in the range.
+  // With `complete`, forgets what the server did not show in the area.
   void end_scan(Handle handle, bool complete);
 
   // The longest prefix of the chain whose blocks are somewhere in all shards asked for.
   MatchAnswer match(const ChainQuery& query) const;
   // One for each hash, in that order.
   std::vector<Located> locate(const ChainQuery& query) const;
+  // Of "servers[i] has no block query.hashes[i]": where this index says otherwise. Precondition: as
+  // many servers as hashes.
+  std::vector<Doubt> doubts(const ChainQuery& query, std::span<const ServerId> servers) const;
   IndexStats stats() const;
 
   // For snapshots: the extents of a range by position, how often it has changed, and the way back.
@@ -68,7 +72,7 @@ class Index {
 
  private:
   struct Scan {
-    uint32_t range = 0;
+    ScanArea area;
     absl::flat_hash_map<uint64_t, uint64_t> seen;  // by row, shard and tier: bits of indexes
     absl::flat_hash_set<uint64_t> tombstones;      // of block, shard and tier
   };
@@ -89,10 +93,12 @@ class Index {
   void apply_one(Handle handle, Server& server, const BlockEvent& event);
   void retain_seen(Handle handle, const Scan& scan, RowRef row);
   void add_seen(Handle handle, Server& server, const StoredBlock& block);
+  bool end_extent_scan(Handle handle, bool complete);
 
   Coverage coverage_of(const Row& row, std::span<const uint32_t> shards) const;
   bool match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
                   MatchAnswer& answer) const;
+  bool is_at(RowRef block, ServerId server) const;
   Located locate_one(const ChainQuery& query, size_t i, Fingerprint print) const;
   std::vector<Fingerprint> prints_of(const ChainQuery& query) const;
   ExtentImage image_of(const Row& row) const;

@@ -200,4 +200,35 @@ std::vector<Located> Index::locate(const ChainQuery& query) const {
   return all;
 }
 
+bool Index::is_at(RowRef block, ServerId server) const {
+  bool found = false;
+  x_rows.row(block).for_each_holder([&](const Holder& holder) {
+    if ((holder.blocks & bit_of(block.index())) == 0) return;
+    const Server& known = x_servers.at(holder.server);
+    found |= known.id == server && !known.retired;
+  });
+  return found;
+}
+
+std::vector<Doubt> Index::doubts(const ChainQuery& query, std::span<const ServerId> servers) const {
+  TARN_CHECK(servers.size() == query.hashes.size());
+  const std::vector<Fingerprint> prints = prints_of(query);
+  std::vector<Doubt> all;
+  for (size_t begin = 0; begin < prints.size(); begin += kHashesPerTurn) {
+    const size_t end = std::min(begin + kHashesPerTurn, prints.size());
+    const std::shared_lock lock(x_lock);
+    const uint32_t domain = x_domains.find({query.tenant, query.space});
+    for (size_t i = begin; i < end; ++i) {
+      const auto found = x_rows.find(prints[i]);
+      if (!found || x_rows.row(*found).domain != domain || !is_at(*found, servers[i])) continue;
+      const Row& row = x_rows.row(*found);
+      const ScanArea area{range_of(row.position), row.position, row.anchor_print};
+      const Doubt doubt{servers[i], query.tenant, area};
+      // Neighbours in a chain are in one extent.
+      if (all.empty() || all.back() != doubt) all.push_back(doubt);
+    }
+  }
+  return all;
+}
+
 }  // namespace tarn::index

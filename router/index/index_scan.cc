@@ -14,18 +14,21 @@ constexpr uint32_t kRowsPerTurn = 2048;
 
 }  // namespace
 
-void Index::begin_scan(Handle handle, uint32_t range) {
-  TARN_CHECK(range < kRanges);
+void Index::begin_scan(Handle handle, const ScanArea& area) {
+  TARN_CHECK(area.range < kRanges);
   const std::lock_guard lock(x_lock);
   Server* server = live_server(handle);
   if (server == nullptr) return;
   server->scan = std::make_unique<Scan>();
-  server->scan->range = range;
+  server->scan->area = area;
 }
 
 void Index::add_seen(Handle handle, Server& server, const StoredBlock& block) {
   const auto place = place_of(block);
-  if (!place || range_of(place->position) != server.scan->range) {
+  const ScanArea& area = server.scan->area;
+  const bool is_extent = area.anchor_print != 0;
+  if (!place || range_of(place->position) != area.range ||
+      (is_extent && place->position != area.position)) {
     ++x_refused;
     return;
   }
@@ -56,16 +59,31 @@ void Index::retain_seen(Handle handle, const Scan& scan, RowRef ref) {
   });
 }
 
+// False when it was of a whole range, and goes on.
+bool Index::end_extent_scan(Handle handle, bool complete) {
+  const std::lock_guard lock(x_lock);
+  Server* server = live_server(handle);
+  if (server == nullptr || !server->scan) return true;
+  const ScanArea& area = server->scan->area;
+  if (area.anchor_print == 0) return false;
+  const auto ref = x_rows.find(area.anchor_print);
+  const bool is_there = ref && ref->index() == 0 && x_rows.row(*ref).position == area.position;
+  if (complete && is_there) retain_seen(handle, *server->scan, *ref);
+  server->scan.reset();
+  return true;
+}
+
 void Index::end_scan(Handle handle, bool complete) {
+  if (end_extent_scan(handle, complete)) return;
   for (uint32_t number = 0;; number += kRowsPerTurn) {
     const std::lock_guard lock(x_lock);
     Server* server = live_server(handle);
     if (server == nullptr || !server->scan) return;
     const Scan& scan = *server->scan;
-    const uint32_t limit = x_rows.row_limit(scan.range);
+    const uint32_t limit = x_rows.row_limit(scan.area.range);
     const uint32_t end = std::min(number + kRowsPerTurn, limit);
     for (uint32_t i = number; complete && i < end; ++i)
-      retain_seen(handle, scan, RowRef::of(scan.range, i));
+      retain_seen(handle, scan, RowRef::of(scan.area.range, i));
     if (complete && end < limit) continue;
     server->scan.reset();
     return;

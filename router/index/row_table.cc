@@ -219,6 +219,11 @@ void RowTable::free_row(RowRef ref) {
   --x_rows;
 }
 
+void RowTable::touch_all() {
+  for (Range& range : x_ranges)
+    ++range.changes;
+}
+
 uint64_t RowTable::memory_bytes() const {
   uint64_t bytes = x_body_bytes;
   for (const Range& range : x_ranges)

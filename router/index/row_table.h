@@ -38,7 +38,8 @@ struct Holder {
 static_assert(sizeof(Holder) == 16);
 
 // One extent. The first holder and the anchor's fingerprint stand in the row itself, so that a
-// block of a flat space needs no more.
+// block of a flat space on one server needs no more; a second copy of it needs a body, whose 150
+// bytes or so nothing shares.
 struct Row {
   struct Body {
     std::vector<Holder> more;         // after the first
@@ -66,6 +67,7 @@ struct Row {
   }
 };
 static_assert(sizeof(Row) == 48);
+static_assert(sizeof(Row::Body) == 88);
 
 // Names a row, or with an index one block of it, in 32 bits: range, number in the range, index.
 struct RowRef {
@@ -134,6 +136,8 @@ class RowTable {
   // Rows of the range that were ever in use: numbers below this.
   uint32_t row_limit(uint32_t range) const { return x_ranges[range].used; }
   uint64_t changes(uint32_t range) const { return x_ranges[range].changes; }
+  // Counts as a change of every range.
+  void touch_all();
   uint64_t block_count() const { return x_blocks; }
   uint64_t row_count() const { return x_rows; }
   uint64_t memory_bytes() const;

@@ -20,11 +20,14 @@ namespace {
 constexpr Millis kRangeTimeout{30'000};
 constexpr Millis kProbeTimeout{1'000};
 
-v1::InventoryRequest inventory_of(uint32_t range) {
+v1::InventoryRequest inventory_of(const index::ScanArea& area) {
   constexpr int kShift = 64 - index::kRangeBits;
+  const bool is_extent = area.anchor_print != 0;
+  const uint64_t first = uint64_t{area.range} << kShift;
+  const uint64_t last = first | (UINT64_MAX >> index::kRangeBits);
   v1::InventoryRequest request;
-  request.set_first_position(uint64_t{range} << kShift);
-  request.set_last_position((uint64_t{range} << kShift) | (UINT64_MAX >> index::kRangeBits));
+  request.set_first_position(is_extent ? area.position.value : first);
+  request.set_last_position(is_extent ? area.position.value : last);
   return request;
 }
 
@@ -34,8 +37,11 @@ StreamMetrics::StreamMetrics(metrics::Registry& registry)
     : events(registry.counter("tarn_index_events_total", "Block events taken in.")),
       gaps(registry.counter("tarn_index_gaps_total", "Times that events of a server were lost.")),
       reconnects(registry.counter("tarn_index_reconnects_total", "Event streams that ended.")),
-      scanned_ranges(registry.counter("tarn_index_scanned_ranges_total", "Ring ranges resynced.")) {
-}
+      scanned_ranges(registry.counter("tarn_index_scanned_ranges_total", "Ring ranges resynced.")),
+      doubts(registry.counter("tarn_index_doubts_total",
+                              "Extents that a server was asked for after a miss.")),
+      dropped_doubts(registry.counter("tarn_index_dropped_doubts_total",
+                                      "Misses that were not looked into: too many waited.")) {}
 
 BlockStream::BlockStream(StreamOrigin origin) : x_origin(std::move(origin)) {
   TARN_CHECK(x_origin.index != nullptr && x_origin.metrics != nullptr);
@@ -79,7 +85,7 @@ bool BlockStream::is_synced_locked() const {
 
 bool BlockStream::has_work_locked() const {
   if (!x_connected || x_incarnation == 0) return false;
-  return x_resync_done != x_resync_wanted || x_verified != x_connection;
+  return x_resync_done != x_resync_wanted || x_verified != x_connection || !x_doubts.empty();
 }
 
 bool BlockStream::is_synced() const {
@@ -111,10 +117,13 @@ void BlockStream::end_call(std::unique_ptr<grpc::ClientContext>& slot) {
   slot.reset();
 }
 
-// False when the stream is stopping.
 bool BlockStream::wait_backoff(int attempt) {
-  const Millis pause = std::min(kBackoffMax, kBackoffMin * (1 << std::min(attempt, 4)));
-  const Instant end = system_clock().now() + pause;
+  return pause(std::min(kBackoffMax, kBackoffMin * (1 << std::min(attempt, 4))));
+}
+
+// False when the stream is stopping.
+bool BlockStream::pause(Millis span) {
+  const Instant end = system_clock().now() + span;
   const MutexLock lock(x_mutex);
   while (!x_stopping) {
     const Nanos left = end - system_clock().now();
@@ -215,34 +224,61 @@ bool BlockStream::apply(const v1::BlockEvents& message) {
   return true;
 }
 
+void BlockStream::doubt(const index::Doubt& doubt) {
+  const MutexLock lock(x_mutex);
+  if (std::find(x_doubts.begin(), x_doubts.end(), doubt) != x_doubts.end()) return;
+  const auto own = std::count_if(x_doubts.begin(), x_doubts.end(), [&](const index::Doubt& each) {
+    return each.tenant == doubt.tenant;
+  });
+  if (x_doubts.size() >= kDoubtsMax || static_cast<size_t>(own) >= kTenantDoubtsMax) {
+    x_origin.metrics->dropped_doubts.add();
+    return;
+  }
+  x_doubts.push_back(doubt);
+  x_changed.notify_all();
+}
+
+// Waits for work; none when the stream is stopping.
+std::optional<BlockStream::Task> BlockStream::next_task() {
+  const MutexLock lock(x_mutex);
+  while (!x_stopping && !has_work_locked())
+    x_changed.wait(x_mutex);
+  if (x_stopping) return std::nullopt;
+  if (x_resync_done != x_resync_wanted) return Task{Task::Kind::resync, x_resync_wanted, x_handle};
+  if (x_verified != x_connection) return Task{Task::Kind::verify, x_connection, x_handle};
+  TARN_CHECK(!x_doubts.empty());
+  const Task task{Task::Kind::check, 0, x_handle, x_doubts.front().area};
+  x_doubts.pop_front();
+  return task;
+}
+
+bool BlockStream::run(const Task& task) {
+  switch (task.kind) {
+    case Task::Kind::verify:
+      return verify(task.number);
+    case Task::Kind::resync:
+      return resync(task.handle, task.number);
+    case Task::Kind::check:
+      break;
+  }
+  x_origin.metrics->doubts.add();
+  return scan_area(task.handle, task.area, kProbeTimeout) && pause(kDoubtPause);
+}
+
 void BlockStream::scan() {
   set_thread_name("tarn-inventory");
   for (int failures = 0;;) {
-    uint64_t wanted = 0;
-    uint64_t connection = 0;
-    index::Handle handle = index::kNoHandle;
-    {
-      const MutexLock lock(x_mutex);
-      while (!x_stopping && !has_work_locked())
-        x_changed.wait(x_mutex);
-      if (x_stopping) return;
-      wanted = x_resync_wanted;
-      connection = x_resync_done == x_resync_wanted ? x_connection : 0;
-      handle = x_handle;
-    }
-    const bool done = connection != 0 ? verify(connection) : resync(handle, wanted);
-    failures = done ? 0 : failures + 1;
-    if (!done && !wait_backoff(failures)) return;
+    const auto task = next_task();
+    if (!task) return;
+    failures = run(*task) ? 0 : failures + 1;
+    if (failures > 0 && !wait_backoff(failures)) return;
   }
 }
 
 bool BlockStream::resync(index::Handle handle, uint64_t wanted) {
   x_origin.index->sweep_retired();
   for (uint32_t range = 0; range < index::kRanges; ++range) {
-    x_origin.index->begin_scan(handle, range);
-    const bool complete = scan_range(handle, range);
-    x_origin.index->end_scan(handle, complete);
-    if (!complete) return false;
+    if (!scan_area(handle, {range}, kRangeTimeout)) return false;
     x_origin.metrics->scanned_ranges.add();
   }
   const MutexLock lock(x_mutex);
@@ -252,12 +288,13 @@ bool BlockStream::resync(index::Handle handle, uint64_t wanted) {
   return true;
 }
 
-// Feeds the server's blocks of the range to the index. False when not all of them came.
-bool BlockStream::scan_range(index::Handle handle, uint32_t range) {
+// Makes the index hold of the area what the server has there. False when not all of it came.
+bool BlockStream::scan_area(index::Handle handle, const index::ScanArea& area, Millis timeout) {
   grpc::ClientContext* const call = begin_call(x_scan_call);
   if (call == nullptr) return false;
-  rpc::set_timeout(*call, kRangeTimeout);
-  const auto stream = x_stub->Inventory(call, inventory_of(range));
+  rpc::set_timeout(*call, timeout);
+  x_origin.index->begin_scan(handle, area);
+  const auto stream = x_stub->Inventory(call, inventory_of(area));
   v1::InventoryChunk chunk;
   std::vector<index::StoredBlock> blocks;
   bool done = false;
@@ -272,6 +309,7 @@ bool BlockStream::scan_range(index::Handle handle, uint32_t range) {
   }
   done &= stream->Finish().ok();
   end_call(x_scan_call);
+  x_origin.index->end_scan(handle, done);
   return done;
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -22,6 +24,8 @@ struct StreamMetrics {
   metrics::Counter& gaps;
   metrics::Counter& reconnects;
   metrics::Counter& scanned_ranges;
+  metrics::Counter& doubts;
+  metrics::Counter& dropped_doubts;
 };
 
 // Which server a stream follows, and where it takes up.
@@ -34,15 +38,20 @@ struct StreamOrigin {
 };
 
 // Follows the blocks of one storage server into the index: its events as they come; after a gap, a
-// lost batch or a new incarnation its inventory as well, range by range, while the events go on.
-// Thread-safe. Two threads, "tarn-blocks" and "tarn-inventory", from construction to destruction.
-// Reconnects after at most kBackoffMax. Invariant: is_synced only while the stream is connected,
-// nothing was lost since the last whole inventory, and all events that the server had when it was
-// asked are in the index.
+// lost batch or a new incarnation its inventory as well, range by range, while the events go on;
+// and the inventory of one extent that somebody doubts, one every kDoubtPause at most, so that
+// nobody can make the router bother a server. Thread-safe. Two threads, "tarn-blocks" and
+// "tarn-inventory", from construction to destruction. Reconnects after at most kBackoffMax.
+// Invariant: is_synced only while the stream is connected, nothing was lost since the last whole
+// inventory, and all events that the server had when it was asked are in the index.
 class BlockStream {
  public:
   static constexpr Millis kBackoffMin{20};
   static constexpr Millis kBackoffMax{200};
+  static constexpr Millis kDoubtPause{2};
+  // Doubts that wait, and those of one tenant among them. More are dropped: they come again.
+  static constexpr size_t kDoubtsMax = 256;
+  static constexpr size_t kTenantDoubtsMax = 64;
 
   explicit BlockStream(StreamOrigin origin);
   ~BlockStream();
@@ -53,6 +62,8 @@ class BlockStream {
   bool is_synced() const;
   // What the index stands for; incarnation 0 while not synced.
   index::StreamMark mark() const;
+  // Has the server asked what it holds of the extent. Blocks for nothing.
+  void doubt(const index::Doubt& doubt);
   // Ends the threads' work soon, without waiting; the rows stay.
   void stop();
   // The server is gone: at once nothing is found on it. Ends the threads' work.
@@ -60,6 +71,14 @@ class BlockStream {
 
  private:
   using Stub = v1::StorageControl::Stub;
+  // The scanner's next work.
+  struct Task {
+    enum class Kind : uint8_t { verify, resync, check };
+    Kind kind = Kind::check;
+    uint64_t number = 0;  // of the connection, or of the loss
+    index::Handle handle = index::kNoHandle;
+    index::ScanArea area{};
+  };
 
   void watch();
   void watch_once();
@@ -67,10 +86,13 @@ class BlockStream {
   void take_gap(const v1::BlockEvents& message);
   bool apply(const v1::BlockEvents& message);
   bool wait_backoff(int attempt);
+  bool pause(Millis span);
 
   void scan();
+  std::optional<Task> next_task();
+  bool run(const Task& task);
   bool resync(index::Handle handle, uint64_t wanted);
-  bool scan_range(index::Handle handle, uint32_t range);
+  bool scan_area(index::Handle handle, const index::ScanArea& area, Millis timeout);
   bool verify(uint64_t connection);
   grpc::ClientContext* begin_call(std::unique_ptr<grpc::ClientContext>& slot);
   void end_call(std::unique_ptr<grpc::ClientContext>& slot);
@@ -92,6 +114,7 @@ class BlockStream {
   uint64_t x_caught_up_at TARN_GUARDED_BY(x_mutex) = 0;   // sequence of the server then
   uint64_t x_resync_wanted TARN_GUARDED_BY(x_mutex) = 0;  // rises with each loss
   uint64_t x_resync_done TARN_GUARDED_BY(x_mutex) = 0;
+  std::deque<index::Doubt> x_doubts TARN_GUARDED_BY(x_mutex);
   std::unique_ptr<grpc::ClientContext> x_watch_call TARN_GUARDED_BY(x_mutex);
   std::unique_ptr<grpc::ClientContext> x_scan_call TARN_GUARDED_BY(x_mutex);
 

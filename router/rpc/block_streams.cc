@@ -135,6 +135,14 @@ std::set<uint32_t> BlockStreams::synced_servers() const {
   return servers;
 }
 
+void BlockStreams::doubt(std::span<const index::Doubt> doubts) {
+  const MutexLock lock(x_mutex);
+  for (const index::Doubt& each : doubts) {
+    const auto found = x_streams.find(each.server);
+    if (found != x_streams.end()) found->second->doubt(each);
+  }
+}
+
 std::vector<index::StreamMark> BlockStreams::marks() const {
   const MutexLock lock(x_mutex);
   std::vector<index::StreamMark> marks;

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -37,6 +38,8 @@ class BlockStreams {
   std::set<uint32_t> synced_servers() const;
   // What the index stands for, of each synced server. To be asked before the index is copied.
   std::vector<index::StreamMark> marks() const;
+  // Has servers asked what they hold of extents that somebody doubts, soon. Never blocks for long.
+  void doubt(std::span<const index::Doubt> doubts);
   // Ends the streams; the rows stay as they are.
   void close();
 

@@ -1,6 +1,7 @@
 #include "router/rpc/lookup_service.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -113,7 +114,7 @@ class LookupService final : public v1::Lookup::CallbackService {
         x_matched_blocks(x_options.registry->counter("tarn_match_blocks_total",
                                                      "Blocks of the prefixes that were found.")) {
     TARN_CHECK(x_options.index != nullptr && x_options.config != nullptr);
-    TARN_CHECK(x_options.authenticator != nullptr && x_options.is_synced);
+    TARN_CHECK(x_options.authenticator != nullptr && x_options.is_synced && x_options.doubt);
   }
 
   grpc::ServerUnaryReactor* Match(grpc::CallbackServerContext* call,
@@ -129,6 +130,14 @@ class LookupService final : public v1::Lookup::CallbackService {
                                    v1::LocateResponse* response) override {
     auto* const reactor = call->DefaultReactor();
     reactor->Finish(rpc::to_grpc(locate(*call, *request, *response)));
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* ReportMisses(grpc::CallbackServerContext* call,
+                                         const v1::ReportMissesRequest* request,
+                                         v1::ReportMissesResponse* response) override {
+    auto* const reactor = call->DefaultReactor();
+    reactor->Finish(rpc::to_grpc(report(*call, *request, *response)));
     return reactor;
   }
 
@@ -178,6 +187,34 @@ class LookupService final : public v1::Lookup::CallbackService {
     for (const index::Located& located : x_options.index->locate(question.query))
       fill(located, response.add_blocks());
     response.set_epoch(epoch());
+    return Status::ok();
+  }
+
+  // What the index has elsewhere, or not at all, needs no mending.
+  Status report(const grpc::CallbackServerContext& call, const v1::ReportMissesRequest& request,
+                v1::ReportMissesResponse& response) {
+    Question question;
+    TARN_RETURN_IF_ERROR(identify(call, question));
+    TARN_ASSIGN_OR_RETURN(question.query.space, rpc::space_id_from(request.space()));
+    if (request.missed_size() > kReportedMissesMax) {
+      return invalid_argument("missed: at most " + std::to_string(kReportedMissesMax) + ", got " +
+                              std::to_string(request.missed_size()));
+    }
+    std::vector<ServerId> servers;
+    for (const v1::MissedBlock& missed : request.missed()) {
+      const auto hash = block::BlockHash::from(missed.hash());
+      if (!hash) {
+        return invalid_argument("missed[" + std::to_string(servers.size()) +
+                                "].hash: expected 1 to 32 bytes, got " +
+                                std::to_string(missed.hash().size()));
+      }
+      question.hashes.push_back(*hash);
+      servers.push_back({missed.server()});
+    }
+    question.query.hashes = question.hashes;
+    const auto doubts = x_options.index->doubts(question.query, servers);
+    response.set_doubted(static_cast<uint32_t>(doubts.size()));
+    x_options.doubt(doubts);
     return Status::ok();
   }
 

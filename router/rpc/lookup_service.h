@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "common/metrics/registry.h"
 #include "common/rpc/credentials.h"
@@ -21,10 +22,16 @@ struct LookupOptions {
   const Clock* clock = &system_clock();
   metrics::Registry* registry = nullptr;
   std::function<bool()> is_synced;  // with all servers; else answers say `partial`
+  // Is told what the index should look into. Must not block.
+  std::function<void(std::span<const index::Doubt>)> doubt;
 };
 
+// Misses in one report.
+inline constexpr int kReportedMissesMax = 1024;
+
 // tarn.v1.Lookup for tenants and workers: Match and Locate from the index alone, on gRPC's callback
-// threads. Thread-safe; the options' parts outlive it. Limit: kMatchHashesMax hashes a call.
+// threads; ReportMisses changes nothing by itself. Thread-safe; the options' parts outlive it.
+// Limits: kMatchHashesMax hashes, kReportedMissesMax misses a call.
 std::unique_ptr<grpc::Service> make_lookup_service(LookupOptions options);
 
 }  // namespace tarn::router

@@ -91,6 +91,7 @@ std::vector<std::shared_ptr<grpc::Service>> Lookups::services() {
   lookup.clock = &x_context.clock;
   lookup.registry = &x_registry;
   lookup.is_synced = [this] { return x_streams.is_synced(); };
+  lookup.doubt = [this](std::span<const index::Doubt> doubts) { x_streams.doubt(doubts); };
   SessionsOptions sessions;
   sessions.front = &x_front;
   sessions.authenticator = &x_context.authenticator;

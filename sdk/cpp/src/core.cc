@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 constexpr Nanos kConnectTimeout = milliseconds(2000);
 constexpr Nanos kRefreshTimeout = milliseconds(2000);
 constexpr Nanos kDisconnectTimeout = milliseconds(300);
+// Connections wait behind it.
+constexpr Nanos kReportTimeout = milliseconds(50);
 
 }  // namespace
 
@@ -82,6 +84,7 @@ Status Core::start(Ports ports) {
   io.cluster = &x_cluster;
   io.connect = [this](ConnectCall call) { return begin_connect(std::move(call)); };
   io.refresh_config = [this] { begin_refresh(); };
+  io.report_misses = [this](std::vector<MissedAt> missed) { begin_report(std::move(missed)); };
   TARN_ASSIGN_OR_RETURN(x_io, IoLoop::open(std::move(io)));
   x_io->start();
   x_io->wake();
@@ -140,6 +143,15 @@ void Core::begin_refresh() {
     x_is_refreshing.store(false);
   });
   if (!begun.is_ok()) x_is_refreshing.store(false);
+}
+
+// A hint, so nobody waits for it for long, nor asks what became of it.
+void Core::begin_report(std::vector<MissedAt> missed) {
+  (void)x_background.submit([this, missed = std::move(missed)] {
+    const Instant deadline = system_clock().now() + kReportTimeout;
+    const Status told = x_router.report_misses(missed, deadline);
+    if (!told.is_ok()) log::debug("no router was told of misses: {}", told.to_string());
+  });
 }
 
 Status Core::begin_connect(ConnectCall call) {

@@ -76,6 +76,7 @@ class Core {
   Status start(Ports ports);
   Status refresh_config(Instant deadline);
   void begin_refresh();
+  void begin_report(std::vector<MissedAt> missed);
   Status begin_connect(ConnectCall call);
   void connect(const ConnectCall& call);
 

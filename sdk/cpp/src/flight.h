@@ -19,6 +19,8 @@
 
 namespace tarn::sdk {
 
+// Misses that wait to be told to a router; more are not, and come again.
+inline constexpr size_t kMissedMax = 256;
 // Owners that a get asks, best first.
 inline constexpr uint32_t kReadOwnersMax = 3;
 // While an owner cannot be asked, nobody knows that a block is missing: so long a get goes round
@@ -68,6 +70,13 @@ struct FlightItem {
   Code last_code = Code::ok;  // of its last failure
 };
 
+// "server answered that it has no such block", of a block whose place was known.
+struct MissedAt {
+  SpaceId space;
+  ServerId server;
+  block::BlockHash hash;
+};
+
 // What the io thread lends to the flights. One-thread ("tarn-io").
 struct FlightDeck {
   PeerTable* peers = nullptr;
@@ -75,7 +84,8 @@ struct FlightDeck {
   Instant now;
   uint64_t bytes_in_flight = 0;
   uint64_t bytes_in_flight_max = 0;
-  bool wants_refresh = false;  // of the config
+  bool wants_refresh = false;    // of the config
+  std::vector<MissedAt> missed;  // since the routers were last told
 };
 
 // One batch on its way: chooses the server of each block, asks, and asks again elsewhere or later,
@@ -154,6 +164,7 @@ class Flight {
   void on_exists_end(Attempt& attempt, const fabric::KeysOp& op);
   void on_put_end(Attempt& attempt, const fabric::PutOp& op);
   void on_read_failure(uint32_t index, Code code);
+  void note_miss(const Attempt& attempt, const FlightItem& item);
   void re_anchor(const FlightItem& full, const ring::BlockPlace& asked);
 
   void again(uint32_t index, Instant not_before);

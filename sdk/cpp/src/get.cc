@@ -45,11 +45,18 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
     outcome.server = attempt.server;
     settle(index, Code::ok);
   } else {
+    if (got.code == Code::not_found) note_miss(attempt, x_items[index]);
     // Who does not know a block's size learns it so.
     if (got.code == Code::invalid_argument) outcome_of(x_items[index]).bytes = got.bytes;
     on_read_failure(index, got.code);
   }
   stir();
+}
+
+// Whatever made the client ask there may have been a router's index, which is to hear of it.
+void Flight::note_miss(const Attempt& attempt, const FlightItem& item) {
+  if (!item.is_placed || x_deck->missed.size() >= kMissedMax) return;
+  x_deck->missed.push_back({space().id, attempt.lane->server, item.hash});
 }
 
 void Flight::on_exists_end(Attempt& attempt, const fabric::KeysOp& op) {

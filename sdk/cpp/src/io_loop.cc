@@ -19,6 +19,8 @@ using std::chrono::milliseconds;
 constexpr size_t kPortsMax = 4;
 // Between two questions for the config, however many flights want it.
 constexpr Nanos kRefreshPause = milliseconds(50);
+// Between two reports of misses.
+constexpr Nanos kReportPause = std::chrono::seconds(1);
 constexpr Nanos kSleepMost = milliseconds(500);
 // For callbacks of what was in flight when the client closed.
 constexpr Nanos kShutDownMost = milliseconds(1500);
@@ -124,12 +126,21 @@ size_t IoLoop::turn() {
   x_peers->turn(x_deck.now);
   if (x_peers_changed) publish_connections();
   work += turn_flights();
+  ask_elsewhere();
+  return work;
+}
+
+// What the flights of this turn want of the routers.
+void IoLoop::ask_elsewhere() {
   if (x_deck.wants_refresh && x_deck.now >= x_next_refresh) {
     x_deck.wants_refresh = false;
     x_next_refresh = x_deck.now + kRefreshPause;
     x_options.refresh_config();
   }
-  return work;
+  if (!x_deck.missed.empty() && x_deck.now >= x_next_report) {
+    x_next_report = x_deck.now + kReportPause;
+    x_options.report_misses(std::exchange(x_deck.missed, {}));
+  }
 }
 
 size_t IoLoop::take_inbox() {
@@ -211,6 +222,7 @@ Nanos IoLoop::sleep_time() const {
   for (const auto& flight : x_flights)
     wake = flight->is_due(x_deck.now) ? x_deck.now : std::min(wake, flight->wake_at());
   if (x_deck.wants_refresh) wake = std::min(wake, x_next_refresh);
+  if (!x_deck.missed.empty()) wake = std::min(wake, x_next_report);
   return wake - system_clock().now();
 }
 

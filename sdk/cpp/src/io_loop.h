@@ -30,9 +30,10 @@ class IoLoop {
     Micros spin{50};
     uint64_t bytes_in_flight_max = 0;
     const ClusterView* cluster = nullptr;
-    // Both begin something elsewhere and never block.
+    // These begin something elsewhere and never block.
     std::function<Status(ConnectCall)> connect;
     std::function<void()> refresh_config;
+    std::function<void(std::vector<MissedAt>)> report_misses;
   };
 
   // Returns: ok, unavailable (no file descriptor).
@@ -67,6 +68,7 @@ class IoLoop {
   void follow_config();
   size_t progress_ports();
   size_t turn_flights();
+  void ask_elsewhere();
   void publish_connections();
   void sleep();
   Nanos sleep_time() const;
@@ -97,6 +99,7 @@ class IoLoop {
   std::vector<std::shared_ptr<Flight>> x_flights;
   std::vector<Wireup> x_closed;
   Instant x_next_refresh{};
+  Instant x_next_report{};
   bool x_peers_changed = false;
 };
 

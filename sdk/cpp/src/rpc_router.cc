@@ -1,11 +1,13 @@
 #include "sdk/cpp/src/rpc_router.h"
 
 #include <algorithm>
+#include <map>
 
 #include "common/base/check.h"
 #include "common/rpc/convert.h"
 #include "proto/tarn/v1/cluster.grpc.pb.h"
 #include "proto/tarn/v1/router.grpc.pb.h"
+#include "sdk/cpp/src/flight.h"
 #include "sdk/cpp/src/rpc_channels.h"
 
 namespace tarn::sdk {
@@ -135,6 +137,21 @@ Result<Matched> RpcRouter::match(const SpaceId& space, std::span<const BlockHash
     matched.runs.push_back(std::move(converted));
   }
   return matched;
+}
+
+Status RpcRouter::report_misses(std::span<const MissedAt> missed, Instant deadline) {
+  std::map<SpaceId, v1::ReportMissesRequest> requests;
+  for (const MissedAt& miss : missed) {
+    v1::MissedBlock* const block = requests[miss.space].add_missed();
+    block->set_hash(std::string(miss.hash.view()));
+    block->set_server(miss.server.value);
+  }
+  for (auto& [space, request] : requests) {
+    request.set_space(rpc::to_bytes(space));
+    TARN_RETURN_IF_ERROR(
+        x_channels.call<v1::Lookup>(&v1::Lookup::Stub::ReportMisses, request, deadline).status());
+  }
+  return Status::ok();
 }
 
 Result<RouteChoice> RpcRouter::route(const SpaceId& space, const RouteQuery& query,

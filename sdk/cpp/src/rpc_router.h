@@ -17,6 +17,7 @@
 namespace tarn::sdk {
 
 class RouterChannels;
+struct MissedAt;
 
 // A ticket as it came, and the secret that signs requests with it.
 struct IssuedTicket {
@@ -65,6 +66,8 @@ class RpcRouter {
   // Blocks of which all shards below `shards` are there.
   Result<Matched> match(const SpaceId& space, std::span<const BlockHash> hashes, uint32_t shards,
                         Instant deadline);
+  // Tells of blocks that servers do not have although they should.
+  Status report_misses(std::span<const MissedAt> missed, Instant deadline);
   Result<RouteChoice> route(const SpaceId& space, const RouteQuery& query, Instant deadline);
 
  private:

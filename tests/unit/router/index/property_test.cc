@@ -96,7 +96,7 @@ class Against : public testing::TestWithParam<uint32_t> {
     std::erase_if(model.copies,
                   [&](const auto& copy) { return copy.server == server && draw(3) == 0; });
     for (uint32_t range = 0; range < kRanges; ++range) {
-      index.begin_scan(handle, range);
+      index.begin_scan(handle, {range});
       for (const auto& copy : model.copies) {
         const StoredBlock block = stored(copy);
         const auto at = ring::position_of(block.tenant, block.space, block.anchor);

@@ -27,7 +27,7 @@ TEST_F(Scanned, what_the_inventory_does_not_show_is_forgotten) {
   add(index, one, first);
   add(index, one, second);
   add(index, one, block_of("elsewhere", 0));
-  index.begin_scan(one, range);
+  index.begin_scan(one, {range});
   scanned(first);
   EXPECT_EQ(matched(), 2u);  // nothing goes before the scan has ended
   index.end_scan(one, true);
@@ -39,7 +39,7 @@ TEST_F(Scanned, what_the_inventory_does_not_show_is_forgotten) {
 TEST_F(Scanned, an_abandoned_scan_forgets_nothing) {
   add(index, one, first);
   add(index, one, second);
-  index.begin_scan(one, range);
+  index.begin_scan(one, {range});
   scanned(first);
   index.end_scan(one, false);
   EXPECT_EQ(matched(), 2u);
@@ -47,7 +47,7 @@ TEST_F(Scanned, an_abandoned_scan_forgets_nothing) {
 
 TEST_F(Scanned, a_removal_during_the_scan_stays) {
   add(index, one, first);
-  index.begin_scan(one, range);
+  index.begin_scan(one, {range});
   remove(index, one, first);
   scanned(first);  // read before it was removed, told after
   EXPECT_EQ(matched(), 0u);
@@ -57,7 +57,7 @@ TEST_F(Scanned, a_removal_during_the_scan_stays) {
 
 TEST_F(Scanned, an_addition_after_the_removal_ends_the_tombstone) {
   add(index, one, first);
-  index.begin_scan(one, range);
+  index.begin_scan(one, {range});
   remove(index, one, first);
   add(index, one, first);
   index.end_scan(one, true);
@@ -67,20 +67,20 @@ TEST_F(Scanned, an_addition_after_the_removal_ends_the_tombstone) {
 TEST_F(Scanned, another_servers_blocks_are_none_of_its_business) {
   const Handle two = index.attach({2});
   add(index, two, first);
-  index.begin_scan(one, range);
+  index.begin_scan(one, {range});
   index.end_scan(one, true);
   EXPECT_EQ(matched(), 1u);
 }
 
 TEST_F(Scanned, an_inventory_of_another_range_is_refused) {
-  index.begin_scan(one, (range + 1) % kRanges);
+  index.begin_scan(one, {(range + 1) % kRanges});
   scanned(first);
   EXPECT_EQ(matched(), 0u);
   EXPECT_EQ(index.stats().refused, 1u);
 }
 
 TEST_F(Scanned, a_retired_server_has_no_scan) {
-  index.begin_scan(one, range);
+  index.begin_scan(one, {range});
   index.retire(one);
   scanned(first);
   index.end_scan(one, true);

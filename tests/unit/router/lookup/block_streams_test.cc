@@ -200,5 +200,104 @@ TEST_F(Streams, a_mark_of_a_server_that_has_left_is_dropped_with_its_rows) {
   EXPECT_TRUE(matches(0));
 }
 
+// Blocks that a server lost without an event, and somebody who misses them.
+class DoubtedStreams : public Streams {
+ protected:
+  void SetUp() override {
+    Streams::SetUp();
+    for (uint32_t i = 0; i < 40; ++i)
+      one.put(block_of("c", i));
+    start();
+    publish({1, 2});
+    ASSERT_TRUE(synced());
+    ASSERT_EQ(matched(), 40u);
+  }
+  // A client did not get these from the server, and says so. Returns how many extents are doubted.
+  size_t report(const std::vector<block::BlockHash>& hashes, uint32_t server = 1) {
+    const std::vector<ServerId> servers(hashes.size(), ServerId{server});
+    const auto doubts = index.doubts({index::kAcme, index::kSpace, hashes, {}}, servers);
+    streams->doubt(doubts);
+    return doubts.size();
+  }
+  uint64_t count(const char* name) { return registry.counter(name, "Any.").value(); }
+};
+
+TEST_F(DoubtedStreams, a_miss_that_is_true_mends_the_row) {
+  one.lose(block_of("c", 5));
+  ASSERT_EQ(matched(), 40u) << "nothing has told the index yet";
+  EXPECT_EQ(report({block_of("c", 5).hash}), 1u);
+  EXPECT_TRUE(matches(5));
+  EXPECT_EQ(one.questions(), 1);
+  EXPECT_TRUE(streams->is_synced()) << "one extent's doubt makes no answer partial";
+  // The server puts it again.
+  one.put(block_of("c", 5));
+  EXPECT_TRUE(matches(40));
+}
+
+TEST_F(DoubtedStreams, a_miss_that_is_a_lie_costs_one_question) {
+  const int inventories = one.inventories();
+  EXPECT_EQ(report(index::hashes_of("c", 32)), 1u);
+  EXPECT_TRUE(eventually([&] { return one.questions() == 1; }));
+  EXPECT_TRUE(eventually([&] { return count("tarn_index_doubts_total") == 1; }));
+  EXPECT_EQ(matched(), 40u);
+  EXPECT_EQ(one.inventories(), inventories);
+  EXPECT_EQ(two.questions(), 0);
+}
+
+TEST_F(DoubtedStreams, a_flood_of_lies_is_asked_about_slowly_and_dropped) {
+  constexpr uint32_t kExtents = 600;
+  for (uint32_t i = 0; i < kExtents; ++i)
+    one.put(block_of("flat", i, 1));
+  ASSERT_TRUE(eventually([&] { return index.stats().extents >= kExtents; }));
+  std::atomic<bool> may_answer = false;
+  one.before_answer = [&] { (void)eventually([&] { return may_answer.load(); }); };
+  const auto hashes = index::hashes_of("flat", kExtents);
+  EXPECT_EQ(report(hashes), kExtents);
+  EXPECT_EQ(report(hashes), kExtents);
+  // All but one tenant's share of the queue, and the one that is being asked.
+  EXPECT_GE(count("tarn_index_dropped_doubts_total"),
+            2 * (kExtents - BlockStream::kTenantDoubtsMax - 1));
+  one.lose(block_of("flat", 0, 1));
+  may_answer = true;
+  EXPECT_TRUE(eventually(
+      [&] { return one.questions() >= static_cast<int>(BlockStream::kTenantDoubtsMax); }));
+  EXPECT_LE(one.questions(), 2 + static_cast<int>(BlockStream::kTenantDoubtsMax));
+  // A new event still gets through while that goes on.
+  one.put(block_of("new", 0));
+  EXPECT_TRUE(matches(1, "new"));
+}
+
+TEST_F(DoubtedStreams, a_server_that_does_not_answer_loses_no_row_by_it) {
+  one.refuses_inventories = true;
+  EXPECT_EQ(report({block_of("c", 5).hash}), 1u);
+  EXPECT_TRUE(eventually([&] { return one.questions() == 1; }));
+  one.refuses_inventories = false;
+  one.lose(block_of("c", 35));
+  EXPECT_EQ(report({block_of("c", 35).hash}), 1u);
+  EXPECT_TRUE(matches(35));
+}
+
+TEST_F(DoubtedStreams, an_event_during_the_question_is_newer_than_the_answer) {
+  std::atomic<bool> done = false;
+  one.before_answer = [&] {
+    if (!done.exchange(true)) one.remove(block_of("c", 9));  // the answer still has it
+  };
+  EXPECT_EQ(report({block_of("c", 3).hash}), 1u);
+  EXPECT_TRUE(matches(9));
+  EXPECT_TRUE(eventually([&] { return count("tarn_index_doubts_total") == 1; }));
+  EXPECT_EQ(matched(), 9u);
+}
+
+TEST_F(DoubtedStreams, a_doubt_about_a_server_that_has_left_is_dropped) {
+  const std::vector<ServerId> servers{{1}};
+  const auto hashes = index::hashes_of("c", 1);
+  const auto doubts = index.doubts({index::kAcme, index::kSpace, hashes, {}}, servers);
+  publish({2});
+  streams->doubt(doubts);
+  publish({1, 2});
+  EXPECT_TRUE(matches(40));
+  EXPECT_EQ(one.questions(), 0);
+}
+
 }  // namespace
 }  // namespace tarn::router

@@ -4,6 +4,7 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -92,10 +93,13 @@ class FakeStorage : public v1::StorageControl::Service {
     x_server.reset();
   }
 
+  // Of ranges; and of single positions.
   int inventories() const { return x_inventories; }
+  int questions() const { return x_questions; }
   uint64_t resumed_after() const { return x_resumed_after; }
 
   uint64_t incarnation = 1;
+  std::atomic<bool> refuses_inventories = false;
   // Called before each range's answer is sent, after it was read.
   std::function<void()> before_answer = [] {};
 
@@ -113,9 +117,11 @@ class FakeStorage : public v1::StorageControl::Service {
       }
     }
     if (request->first_position() <= request->last_position()) {
-      ++x_inventories;
+      const bool is_range = request->first_position() != request->last_position();
+      ++(is_range ? x_inventories : x_questions);
       before_answer();
     }
+    if (refuses_inventories) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"};
     if (chunk.blocks_size() > 0) writer->Write(chunk);
     chunk.clear_blocks();
     chunk.set_done(true);
@@ -181,6 +187,7 @@ class FakeStorage : public v1::StorageControl::Service {
   int x_gaps = 0;
   bool x_closing = false;
   std::atomic<int> x_inventories = 0;
+  std::atomic<int> x_questions = 0;
   std::atomic<uint64_t> x_resumed_after = 0;
   int x_port = 0;
   std::unique_ptr<grpc::Server> x_server;

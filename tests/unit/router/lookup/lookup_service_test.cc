@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "common/rpc/convert.h"
 #include "common/rpc/status.h"
@@ -39,6 +42,9 @@ class Lookups : public testing::Test {
     options.authenticator = &callers.authenticator();
     options.registry = &registry;
     options.is_synced = [this] { return synced; };
+    options.doubt = [this](std::span<const index::Doubt> told) {
+      doubts.insert(doubts.end(), told.begin(), told.end());
+    };
     service = make_lookup_service(std::move(options));
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -58,6 +64,23 @@ class Lookups : public testing::Test {
       request.add_hashes(std::string(block_of(i).hash.view()));
     return request;
   }
+  // Server `at` has none of the first `count` blocks. Returns the doubted extents.
+  Result<uint32_t> report(uint32_t count, uint32_t at = 1) {
+    v1::ReportMissesRequest request;
+    request.set_space(rpc::to_bytes(index::kSpace));
+    for (uint32_t i = 0; i < count; ++i) {
+      request.add_missed()->set_hash(std::string(block_of(i).hash.view()));
+      request.mutable_missed()->rbegin()->set_server(at);
+    }
+    return report(request);
+  }
+  Result<uint32_t> report(const v1::ReportMissesRequest& request) {
+    grpc::ClientContext context;
+    v1::ReportMissesResponse response;
+    const Status status = rpc::from_grpc(stub->ReportMisses(&context, request, &response));
+    if (!status.is_ok()) return status;
+    return response.doubted();
+  }
   Status match(const v1::MatchRequest& request, v1::MatchResponse& response) {
     grpc::ClientContext context;
     return rpc::from_grpc(stub->Match(&context, request, &response));
@@ -69,6 +92,7 @@ class Lookups : public testing::Test {
   cluster::ConfigView config;
   metrics::Registry registry;
   bool synced = true;
+  std::vector<index::Doubt> doubts;  // of calls that have ended
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Server> server;
   int port = 0;
@@ -188,6 +212,53 @@ TEST_F(Lookups, the_tenant_is_the_callers) {
   EXPECT_EQ(match(request_for(1), response).code(), Code::permission_denied);
   stub = v1::Lookup::NewStub(callers.channel_without_token(port));
   EXPECT_EQ(match(request_for(1), response).code(), Code::unauthenticated);
+}
+
+TEST_F(Lookups, a_reported_miss_is_doubted_where_the_index_says_otherwise) {
+  for (uint32_t i = 0; i < 40; ++i)
+    add(index, one, block_of(i));
+  EXPECT_EQ(report(50).value(), 2u);
+  ASSERT_EQ(doubts.size(), 2u);
+  EXPECT_EQ(doubts[0].server, ServerId{1});
+  EXPECT_EQ(doubts[0].tenant, kTenant);
+  EXPECT_EQ(report(50, 2).value(), 0u);
+  EXPECT_EQ(report(0).value(), 0u);
+  EXPECT_EQ(doubts.size(), 2u);
+  v1::MatchResponse response;
+  ASSERT_TRUE(match(request_for(50), response).is_ok());
+  EXPECT_EQ(response.matched(), 40u) << "a report alone changes nothing";
+}
+
+TEST_F(Lookups, a_report_is_about_the_callers_own_blocks) {
+  add(index, one, block_of(0));
+  for (const auto& [role, name] :
+       {std::pair(auth::Role::tenant, "other"), std::pair(auth::Role::worker, "other/gpu-1")}) {
+    stub = stub_for(role, name);
+    EXPECT_EQ(report(1).value(), 0u) << name;
+  }
+  stub = stub_for(auth::Role::server, "s1");
+  EXPECT_EQ(report(1).status().code(), Code::permission_denied);
+  stub = v1::Lookup::NewStub(callers.channel_without_token(port));
+  EXPECT_EQ(report(1).status().code(), Code::unauthenticated);
+  EXPECT_TRUE(doubts.empty());
+  stub = stub_for(auth::Role::worker, "acme/gpu-1");
+  EXPECT_EQ(report(1).value(), 1u);
+}
+
+TEST_F(Lookups, a_report_that_is_malformed_is_named) {
+  EXPECT_TRUE(report(1024).has_value());
+  const Status many = report(1025).status();
+  EXPECT_EQ(many.code(), Code::invalid_argument);
+  EXPECT_NE(many.message().find("1024"), std::string::npos) << many.message();
+  v1::ReportMissesRequest request;
+  request.set_space(rpc::to_bytes(index::kSpace));
+  request.add_missed()->set_hash("fine");
+  request.add_missed()->set_hash(std::string(33, 'x'));
+  const Status bad = report(request).status();
+  EXPECT_EQ(bad.code(), Code::invalid_argument);
+  EXPECT_NE(bad.message().find("missed[1].hash"), std::string::npos) << bad.message();
+  request.clear_space();
+  EXPECT_NE(report(request).status().message().find("space"), std::string::npos);
 }
 
 TEST_F(Lookups, eight_thousand_hashes_among_a_hundred_thousand_blocks_take_milliseconds) {
