@@ -11,6 +11,9 @@ namespace {
 
 // A requester whose ticket has ended is told so for a while before its connection goes.
 constexpr Millis kEndedTicketsKept{600'000};
+// Blocks whose memory is on its way while one is looked at: finding thousands is waiting for
+// memory.
+constexpr size_t kFindAhead = 8;
 // Connections whose tickets have ended are looked for this often.
 constexpr Nanos kTicketsEvery = std::chrono::seconds(1);
 
@@ -119,12 +122,18 @@ const TenantId& BlockService::tenant_of(const Peer& peer, const wire::RequestHea
 }
 
 void BlockService::serve(Peer& peer, wire::Route route, const wire::ExistsRequest& request) {
+  const auto key_of = [&](const wire::BlockItem& item) {
+    return block::BlockKey{tenant_of(peer, request.head), request.head.space, item.shard,
+                           item.hash};
+  };
   wire::ExistsReply reply;
   reply.epoch = x_desk.epoch();
-  for (const wire::BlockItem& item : request.items) {
-    const block::BlockKey key{tenant_of(peer, request.head), request.head.space, item.shard,
-                              item.hash};
-    reply.codes.push_back(x_desk.tier.find(key) == nullptr ? Code::not_found : Code::ok);
+  for (size_t i = 0; i < request.items.size(); ++i) {
+    if (i + kFindAhead < request.items.size()) {
+      x_desk.tier.prefetch(key_of(request.items[i + kFindAhead]));
+    }
+    const bool is_there = x_desk.tier.find(key_of(request.items[i])) != nullptr;
+    reply.codes.push_back(is_there ? Code::ok : Code::not_found);
   }
   x_desk.replies.send(peer, route, reply);
 }

@@ -45,6 +45,7 @@ class DramTier : public Tier {
 
   std::string_view name() const override { return "dram"; }
   const block::BlockHeader* find(const block::BlockKey& key) const override;
+  void prefetch(const block::BlockKey& key) const override { x_blocks.prefetch(key); }
   void read(const block::BlockKey& key, ReadDone done) override;
   Result<Slot> reserve(const BlockPut& put) override;
   void publish(Slot slot) override;

@@ -99,6 +99,9 @@ class Tier {
   // The header of a visible block, until the tier is next changed; null for none. No bytes move.
   virtual const block::BlockHeader* find(const block::BlockKey& key) const = 0;
 
+  // A find() of it comes soon. A hint, without effect on what is there.
+  virtual void prefetch(const block::BlockKey&) const {}
+
   // Calls `done`, at once or later, with the block pinned: ok, not_found, corrupt, overloaded.
   virtual void read(const block::BlockKey& key, ReadDone done) = 0;
 

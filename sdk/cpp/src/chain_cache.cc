@@ -6,6 +6,12 @@
 #include "common/base/check.h"
 
 namespace tarn::sdk {
+namespace {
+
+// Blocks whose memory is on its way while one is looked at.
+constexpr size_t kAhead = 8;
+
+}  // namespace
 
 std::optional<ring::KnownPlace> ChainCache::find(const block::BlockHash& hash) const {
   if (x_is_flat) return ring::KnownPlace{{hash, 0}, true};
@@ -13,6 +19,21 @@ std::optional<ring::KnownPlace> ChainCache::find(const block::BlockHash& hash) c
   const ring::KnownPlace* const place = find_locked(hash);
   if (place == nullptr) return std::nullopt;
   return *place;
+}
+
+std::vector<std::optional<ring::KnownPlace>> ChainCache::find(
+    std::span<const block::BlockHash> hashes) const {
+  std::vector<std::optional<ring::KnownPlace>> places(hashes.size());
+  const MutexLock lock(x_mutex);
+  for (size_t i = 0; i < hashes.size(); ++i) {
+    if (i + kAhead < hashes.size()) x_young.prefetch(hashes[i + kAhead]);
+    if (x_is_flat) {
+      places[i] = ring::KnownPlace{{hashes[i], 0}, true};
+    } else if (const ring::KnownPlace* const place = find_locked(hashes[i])) {
+      places[i] = *place;
+    }
+  }
+  return places;
 }
 
 // A block that is looked up while it is among the older half moves to the younger.

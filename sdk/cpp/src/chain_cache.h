@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
@@ -33,6 +34,10 @@ class ChainCache {
         x_is_flat(spec.kind == block::SpaceKind::flat) {}
 
   std::optional<ring::KnownPlace> find(const block::BlockHash& hash) const;
+
+  // The same for many, in their order: nearly all of the time goes into waiting for memory, and
+  // here one block's is fetched while another's is looked at.
+  std::vector<std::optional<ring::KnownPlace>> find(std::span<const block::BlockHash> hashes) const;
 
   // What a router or a manifest says of a block: it goes before what this client had planned.
   void learn(const block::BlockHash& hash, const ring::KnownPlace& place);
@@ -63,7 +68,8 @@ class ChainCache {
   size_t size() const;
 
  private:
-  using Map = std::unordered_map<block::BlockHash, ring::KnownPlace>;
+  // Pointers into it hold until the next insertion.
+  using Map = absl::flat_hash_map<block::BlockHash, ring::KnownPlace, std::hash<block::BlockHash>>;
 
   ring::KnownPlace* find_locked(const block::BlockHash& hash) const TARN_REQUIRES(x_mutex);
   bool is_known_locked(const Run& run) const TARN_REQUIRES(x_mutex);

@@ -20,28 +20,21 @@ class ExistsBatch {
  public:
   ExistsBatch(sdk::SpaceState& space, const sdk::View& view) : x_space(space), x_view(view) {}
 
-  void add(const block::BlockHash& hash, size_t answer) {
-    for (uint32_t shard = 0; shard < x_space.spec.tensor_parallel; ++shard) {
-      FlightItem item;
-      item.hash = hash;
-      item.shard = Shard{shard};
-      item.bytes = 0;
-      const size_t question = x_question_count++;
-      x_answers.push_back(answer);
-      const auto known = x_space.chains.find(hash);
-      if (known) {
-        item.place = known->place;
-        ask(item, question);
-      } else {
-        ask_everyone(item, question);
-      }
-    }
+  void add(std::span<const block::BlockHash> hashes) {
+    const auto places = x_space.chains.find(hashes);
+    const size_t questions = hashes.size() * x_space.spec.tensor_parallel;
+    x_items.reserve(questions);
+    x_questions.reserve(questions);
+    x_answers.reserve(questions);
+    for (size_t i = 0; i < hashes.size(); ++i)
+      add(hashes[i], places[i], i);
   }
 
   std::vector<FlightItem> take_items() { return std::move(x_items); }
 
   // One bool for each answer, or the first error where nobody has the block.
   Expected<std::vector<bool>> judge(const std::vector<BlockOutcome>& outcomes, size_t answers) {
+    x_has.resize(x_question_count, false);
     std::vector<const BlockOutcome*> best(x_question_count, nullptr);
     for (size_t i = 0; i < outcomes.size(); ++i) {
       const BlockOutcome*& so_far = best[x_questions[i]];
@@ -62,14 +55,30 @@ class ExistsBatch {
   }
 
  private:
+  void add(const block::BlockHash& hash, const std::optional<ring::KnownPlace>& known,
+           size_t answer) {
+    for (uint32_t shard = 0; shard < x_space.spec.tensor_parallel; ++shard) {
+      FlightItem item;
+      item.hash = hash;
+      item.shard = Shard{shard};
+      item.bytes = 0;
+      const size_t question = x_question_count++;
+      x_answers.push_back(answer);
+      if (known) {
+        item.place = known->place;
+        ask(item, question);
+      } else {
+        ask_everyone(item, question);
+      }
+    }
+  }
+
   void ask(FlightItem item, size_t question) {
     item.index = static_cast<uint32_t>(x_items.size());
     x_items.push_back(std::move(item));
     x_questions.push_back(question);
-    x_has.resize(x_question_count, false);
   }
   void ask_everyone(const FlightItem& item, size_t question) {
-    x_has.resize(x_question_count, false);
     for (const ring::Member& member : x_view.config.members) {
       const bool may_hold =
           member.state == ring::MemberState::up || member.state == ring::MemberState::draining;
@@ -186,8 +195,7 @@ Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, Cal
   const auto view = core.cluster().current();
   const Instant deadline = core.deadline_of(options);
   ExistsBatch batch(*x_impl->state, *view);
-  for (size_t i = 0; i < hashes.size(); ++i)
-    batch.add((*parsed)[i], i);
+  batch.add(*parsed);
   auto items = batch.take_items();
   if (items.empty()) return batch.judge({}, hashes.size());
   auto state = sdk::TransferState::open(items.size(), deadline);
