@@ -20,6 +20,9 @@ constexpr uint32_t kLaneTag = 1 << 3 | 0;
 constexpr uint32_t kHeaderTag = 2 << 3 | 2;
 constexpr uint32_t kPayloadTag = 3 << 3 | 2;
 constexpr uint32_t kWireTypeMask = 7;
+// As protobuf counts.
+constexpr int kHeaderMax = static_cast<int>(kHeaderBytesMax);
+constexpr int kPayloadMax = static_cast<int>(kBlockBytesMax);
 
 void append_varint(std::string* to, uint64_t value) {
   while (value >= 0x80) {
@@ -44,15 +47,15 @@ grpc::Slice slice_of(std::span<const Bytes> parts, uint64_t bytes) {
 // Steps over a field that this version does not know.
 bool skip_field(CodedInputStream* input, uint32_t tag) {
   uint64_t number = 0;
-  uint32_t length = 0;
+  int length = 0;
+  if (tag >> 3 == 0) return false;
   switch (tag & kWireTypeMask) {
     case 0:
       return input->ReadVarint64(&number);
     case 1:
       return input->Skip(8);
     case 2:
-      return input->ReadVarint32(&length) && length <= kBlockBytesMax &&
-             input->Skip(static_cast<int>(length));
+      return input->ReadVarintSizeAsInt(&length) && input->Skip(length);
     case 5:
       return input->Skip(4);
     default:
@@ -61,18 +64,18 @@ bool skip_field(CodedInputStream* input, uint32_t tag) {
 }
 
 bool read_field(CodedInputStream* input, uint32_t tag, GrpcFrame* frame) {
-  uint32_t length = 0;
+  int length = 0;
   switch (tag) {
     case kLaneTag:
       return input->ReadVarint32(&frame->lane);
     case kHeaderTag:
-      return input->ReadVarint32(&length) && length <= kHeaderBytesMax &&
-             input->ReadString(&frame->header, static_cast<int>(length));
+      return input->ReadVarintSizeAsInt(&length) && length <= kHeaderMax &&
+             input->ReadString(&frame->header, length);
     case kPayloadTag:
-      if (!input->ReadVarint32(&length) || length > kBlockBytesMax) return false;
-      frame->payload_bytes = length;
+      if (!input->ReadVarintSizeAsInt(&length) || length > kPayloadMax) return false;
+      frame->payload_bytes = static_cast<uint64_t>(length);
       frame->payload_offset = input->CurrentPosition();
-      return input->Skip(static_cast<int>(length));
+      return input->Skip(length);
     default:
       return skip_field(input, tag);
   }

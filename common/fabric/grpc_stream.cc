@@ -10,7 +10,9 @@ namespace tarn::fabric {
 
 void GrpcStream::start(GrpcCall* call) {
   const std::lock_guard lock(x_mutex);
-  TARN_CHECK(x_call == nullptr && !x_broken);
+  TARN_CHECK(x_call == nullptr);
+  // Closed, or replaced by a newer stream of its client, before its call began.
+  if (x_broken) return call->finish(x_why);
   x_call = call;
   x_call->read(&x_incoming);
   write_next_locked();

@@ -50,7 +50,8 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
 
   const std::string& token() const { return x_token; }
 
-  // Begins to read; `call` lives until on_done().
+  // Begins to read, or finishes the call of a stream that is broken already; `call` lives until
+  // on_done().
   void start(GrpcCall* call);
   // True when a frame of `bytes` may be sent.
   bool has_room(uint64_t bytes);

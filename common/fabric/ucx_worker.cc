@@ -11,6 +11,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/log.h"
 #include "common/fabric/scatter.h"
+#include "common/fabric/ucx_gather.h"
 #include "common/fabric/ucx_settings.h"
 
 namespace tarn::fabric {
@@ -30,35 +31,11 @@ constexpr int kQuietRounds = 200;
 // middle, 1.13 aborts the process on the other side (an assertion on a reply that was not sent
 // yet).
 constexpr Millis kWireUpWait{500};
-// Endpoints that said hello and were not yet taken over; one more lets an older one go.
-constexpr size_t kStrangersMax = 4096;
 // What a message begins with: the id of the sender's port.
 constexpr size_t kPrefixBytes = sizeof(uint64_t);
 
 std::string words(const char* what, ucs_status_t status) {
   return std::string(what) + ": " + ucs_status_string(status);
-}
-
-// Where the bytes of a message are, as UCX takes it.
-struct Gathered {
-  void* buffer = nullptr;
-  size_t count = 0;
-};
-
-// One part is given as it is, several as a list in `iov`; empty parts are left out.
-template <typename Part>
-Gathered gather(std::span<const Part> parts, std::vector<ucp_dt_iov_t>* iov,
-                ucp_request_param_t* parameters) {
-  iov->clear();
-  for (const Part& part : parts) {
-    // UCX has one type for both directions; it does not write through it in a send.
-    if (!part.empty()) iov->push_back({const_cast<std::byte*>(part.data()), part.size()});
-  }
-  if (iov->empty()) return {};
-  if (iov->size() == 1) return {iov->front().buffer, iov->front().length};
-  parameters->op_attr_mask |= UCP_OP_ATTR_FIELD_DATATYPE;
-  parameters->datatype = ucp_dt_make_iov();
-  return {iov->data(), iov->size()};
 }
 
 Code code_of(const UcxPeer& peer, ucs_status_t status) {
@@ -121,6 +98,7 @@ Result<std::shared_ptr<UcxWorker>> UcxWorker::open(UcxPort::Options options) {
 
 UcxWorker::UcxWorker(UcxPort::Options options)
     : x_options(std::move(options)),
+      x_peers(this, x_options.connections_max),
       x_sends(x_options.sends_max, kPrefixBytes + kHeaderBytesMax),
       x_receives(x_options.receives_max, 0) {}
 
@@ -187,28 +165,12 @@ Status UcxWorker::set_handlers() {
   return Status::ok();
 }
 
-UcxPeer* UcxWorker::take_slot() {
-  if (!x_free_peers.empty()) {
-    UcxPeer* const peer = x_free_peers.back();
-    x_free_peers.pop_back();
-    return peer;
-  }
-  if (x_peers.size() == x_options.connections_max) return nullptr;
-  x_peers.push_back(std::make_unique<UcxPeer>());
-  x_peers.back()->worker = this;
-  return x_peers.back().get();
-}
-
+// UCX has let go of everything.
 void UcxWorker::free_slot(UcxPeer* peer) {
-  TARN_CHECK(peer->in_flight == 0);
   TARN_CHECK(peer->sender != nullptr && peer->sender->endpoints > 0);
   --peer->sender->endpoints;
   peer->sender->unused_since = x_options.clock->now();
-  peer->sender = nullptr;
-  peer->state = UcxPeer::State::free;
-  peer->endpoints.clear();
-  ++peer->generation;
-  x_free_peers.push_back(peer);
+  x_peers.give_back(peer);
 }
 
 Result<UcxWorker::PeerRef> UcxWorker::connect(ConnectOptions options) {
@@ -218,12 +180,11 @@ Result<UcxWorker::PeerRef> UcxWorker::connect(ConnectOptions options) {
   if (raw.size() <= kPrefixBytes) return invalid_argument("the UCX port's address has no worker");
   uint64_t port_id = 0;
   std::memcpy(&port_id, raw.data(), kPrefixBytes);
-  UcxPeer* const peer = take_slot();
+  UcxPeer* const peer = x_peers.take();
   if (peer == nullptr) return overloaded("the UCX port has all the connections it may have");
-  TARN_CHECK(peer->state == UcxPeer::State::free && peer->in_flight == 0);
   const Status begun = begin_outgoing(peer, port_id, raw.substr(kPrefixBytes));
   if (!begun.is_ok()) {
-    x_free_peers.push_back(peer);
+    x_peers.give_back(peer);
     return begun;
   }
   peer->port_id = port_id;
@@ -231,7 +192,7 @@ Result<UcxWorker::PeerRef> UcxWorker::connect(ConnectOptions options) {
   peer->closed_by_user = false;
   peer->endpoints_closed = false;
   peer->link = options.link;
-  x_by_port[port_id].push_back(peer);
+  x_peers.open(peer);
   const PeerRef ref{peer, ++peer->generation};
   const Status greeted = say_hello(peer);
   if (!greeted.is_ok()) {
@@ -281,12 +242,11 @@ void UcxWorker::on_hello_sent(void* request, ucs_status_t, void* peer) {
 void UcxWorker::on_hello(Bytes header, ucp_ep_h endpoint) {
   if (header.size() <= kPrefixBytes) return;
   if (header.size() > kPrefixBytes + kUcxWorkerAddressBytesMax) return;
-  Stranger stranger;
+  UcxStranger stranger;
   std::memcpy(&stranger.port_id, header.data(), kPrefixBytes);
   const Bytes address = header.subspan(kPrefixBytes);
   stranger.address.assign(reinterpret_cast<const char*>(address.data()), address.size());
-  if (x_strangers.size() >= kStrangersMax) x_strangers.erase(x_strangers.begin());
-  x_strangers[endpoint] = std::move(stranger);
+  x_peers.greet(endpoint, std::move(stranger));
 }
 
 Result<ucp_ep_h> UcxWorker::create_endpoint(ucp_worker_h worker, const std::string& address,
@@ -316,32 +276,20 @@ bool UcxWorker::adopt(UcxPeer* peer, ucp_ep_h endpoint, const std::string& addre
     x_ailing.push_back(peer);
     return false;
   }
-  x_by_endpoint[endpoint] = peer;
+  x_peers.bind(endpoint, peer);
   return true;
 }
 
-// Whose message came over `endpoint`: the connection that has it; else the newest to that port that
-// has nothing coming in yet, or simply the newest. Null for a stranger.
+// Whose message came over `endpoint`: the connection that has it, or one to that port that takes it
+// over now. Null for a stranger.
 UcxPeer* UcxWorker::sender_of(uint64_t port_id, ucp_ep_h endpoint) {
-  const auto known = x_by_endpoint.find(endpoint);
-  if (known != x_by_endpoint.end()) return known->second;
-  const auto found = x_by_port.find(port_id);
-  const auto hello = x_strangers.find(endpoint);
-  if (found == x_by_port.end() || hello == x_strangers.end()) return nullptr;
-  const Stranger stranger = std::move(hello->second);
-  x_strangers.erase(hello);
-  UcxPeer* peer = found->second.back();
-  for (UcxPeer* const each : found->second) {
-    if (each->endpoints.size() == 1) peer = each;
-  }
-  const bool taken = stranger.port_id == port_id && adopt(peer, endpoint, stranger.address);
+  if (UcxPeer* const owner = x_peers.owner_of(endpoint)) return owner;
+  UcxPeer* const peer = x_peers.to_adopt_for(port_id);
+  if (peer == nullptr) return nullptr;
+  const auto stranger = x_peers.take_stranger(endpoint);
+  const bool taken =
+      stranger && stranger->port_id == port_id && adopt(peer, endpoint, stranger->address);
   return taken ? peer : nullptr;
-}
-
-// Which connection of several to one port is meant cannot be told.
-uint64_t UcxWorker::link_of(uint64_t port_id) const {
-  const auto found = x_by_port.find(port_id);
-  return found == x_by_port.end() || found->second.size() > 1 ? 0 : found->second[0]->link;
 }
 
 bool UcxWorker::is_current(PeerRef ref) const {
@@ -404,7 +352,8 @@ ucs_status_t UcxWorker::on_message(Bytes header, void* data, size_t bytes,
   UcxPeer* const peer = sender_of(port_id, parameters.reply_ep);
   const bool by_rendezvous = (parameters.recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0;
   UcxPayload payload(*this, {peer, data, bytes, by_rendezvous});
-  x_handler(peer == nullptr ? 0 : link_of(peer->port_id), header.subspan(kPrefixBytes), payload);
+  x_handler(peer == nullptr ? 0 : x_peers.link_of(peer->port_id), header.subspan(kPrefixBytes),
+            payload);
   // Without a receive, UCS_OK tells the sender of a rendezvous that its memory is free again.
   return UCS_OK;
 }
@@ -525,18 +474,9 @@ void UcxWorker::close(PeerRef which) {
   if (peer->state != UcxPeer::State::open) return;
   begin_close(peer);
   // A payload for this connection may be coming over the endpoint of another to the same port.
-  const auto siblings = x_by_port.find(peer->port_id);
-  if (siblings == x_by_port.end()) return;
-  for (UcxPeer* const sibling : std::vector<UcxPeer*>(siblings->second)) {
+  for (UcxPeer* const sibling : x_peers.open_to(peer->port_id)) {
     if (sibling->receives_in_flight > 0) lose(sibling, UCS_ERR_CANCELED);
   }
-}
-
-void UcxWorker::forget(UcxPeer* peer) {
-  const auto found = x_by_port.find(peer->port_id);
-  TARN_CHECK(found != x_by_port.end());
-  TARN_CHECK(std::erase(found->second, peer) == 1);
-  if (found->second.empty()) x_by_port.erase(found);
 }
 
 // A lost endpoint is closed at once, too: UCX keeps its operations until then.
@@ -544,7 +484,7 @@ void UcxWorker::begin_close(UcxPeer* peer) {
   TARN_CHECK(peer->state == UcxPeer::State::open || peer->state == UcxPeer::State::lost);
   if (peer->state == UcxPeer::State::open) peer->state = UcxPeer::State::closing;
   peer->closed_at = x_options.clock->now();
-  forget(peer);
+  x_peers.leave(peer);
   x_closing.push_back(peer);
   // UCX may be in the middle of a callback of one of its endpoints.
   if (!x_in_ucx && may_close(*peer)) close_endpoints(peer, Which::all);
@@ -556,7 +496,7 @@ void UcxWorker::close_endpoints(UcxPeer* peer, Which which) {
   parameters.flags = UCP_EP_CLOSE_FLAG_FORCE;
   for (UcxEndpoint& each : peer->endpoints) {
     if (each.handle == nullptr || (which == Which::failed && !each.failed)) continue;
-    x_by_endpoint.erase(each.handle);
+    x_peers.unbind(each.handle);
     if (peer->outgoing == each.handle) peer->outgoing = nullptr;
     const ucs_status_ptr_t request = ucp_ep_close_nbx(each.handle, &parameters);
     each.handle = nullptr;
@@ -656,9 +596,8 @@ void UcxWorker::quiesce() {
 void UcxWorker::shut_down() {
   TARN_CHECK(x_receiver != nullptr);
   x_handler = nullptr;
-  for (const auto& peer : x_peers) {
-    if (peer->state != UcxPeer::State::free) close({peer.get(), peer->generation});
-  }
+  for (UcxPeer* const peer : x_peers.in_use())
+    close({peer, peer->generation});
   const Instant end = x_options.clock->now() + kShutDownWait;
   while ((!x_closing.empty() || !idle()) && x_options.clock->now() < end)
     progress();
@@ -668,10 +607,7 @@ void UcxWorker::shut_down() {
 }
 
 UcxPort::Counters UcxWorker::counters() const {
-  size_t connections = 0;
-  for (const auto& [port_id, peers] : x_by_port)
-    connections += peers.size();
-  return {connections, x_sends.in_flight(), x_receives.in_flight(), x_quarantined_total,
+  return {x_peers.open_count(), x_sends.in_flight(), x_receives.in_flight(), x_quarantined_total,
           x_lost_total};
 }
 

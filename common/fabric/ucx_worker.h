@@ -4,47 +4,15 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "common/fabric/ended.h"
 #include "common/fabric/ucx_operation.h"
+#include "common/fabric/ucx_peers.h"
 #include "common/fabric/ucx_port.h"
 #include "common/fabric/ucx_sender.h"
 
 namespace tarn::fabric {
-
-// An endpoint of UCX, from its making until UCX has closed it.
-struct UcxEndpoint {
-  ucp_ep_h handle = nullptr;
-  void* close_request = nullptr;  // while UCX closes it
-  bool failed = false;
-  bool closed = false;
-};
-
-// One connection of a port, in a slot that is used again once UCX has let go of everything. It has
-// the endpoint that we send over, and those that the other port sends over, from its first message.
-struct UcxPeer {
-  enum class State : uint8_t { free, open, lost, closing };
-
-  UcxWorker* worker = nullptr;
-  uint64_t port_id = 0;         // of the other port
-  UcxSender* sender = nullptr;  // whose is the outgoing endpoint
-  ucp_ep_h outgoing = nullptr;
-  std::vector<UcxEndpoint> endpoints;  // all, the outgoing one first
-  State state = State::free;
-  bool closed_by_user = false;
-  bool hello_in_flight = false;  // until UCX has wired up the outgoing endpoint
-  bool endpoints_closed = false;
-  // Fences connection objects off a slot that was used again.
-  uint64_t generation = 0;
-  uint64_t link = 0;
-  LostHandler on_lost;
-  ucs_status_t why_lost = UCS_OK;
-  size_t in_flight = 0;           // operations
-  size_t receives_in_flight = 0;  // those among them
-  Instant closed_at;
-};
 
 // What a UcxPort is made of; its connections share it. One-thread (the port's).
 //
@@ -52,7 +20,6 @@ struct UcxPeer {
 // workers ever connect to each other: a sender makes its endpoint and says hello over it, and when
 // a message follows, the receiving side takes over the endpoint that UCX made in answer, which
 // makes it closable.
-//
 //
 // Invariant: memory of a caller is in UCX's hands exactly while its operation is in the pool's use.
 class UcxWorker {
@@ -91,7 +58,6 @@ class UcxWorker {
   Status open_receiver();
   Status set_handlers();
 
-  UcxPeer* take_slot();
   bool is_current(PeerRef ref) const;
   Status post(UcxPeer* peer, UcxOperation* operation, std::span<const Bytes> payload,
               size_t header);
@@ -102,8 +68,6 @@ class UcxWorker {
   bool adopt(UcxPeer* peer, ucp_ep_h endpoint, const std::string& address);
   void free_slot(UcxPeer* peer);
   UcxPeer* sender_of(uint64_t port_id, ucp_ep_h endpoint);
-  uint64_t link_of(uint64_t port_id) const;
-  void forget(UcxPeer* peer);
   void lose(UcxPeer* peer, ucs_status_t why);
   void receive(UcxPeer* peer, void* descriptor, std::span<const MutableBytes> into,
                ReceiveDone done);
@@ -133,15 +97,7 @@ class UcxWorker {
   std::string x_address;
   int x_event_fd = -1;  // an epoll of both workers' descriptors
   Handler x_handler;
-  std::vector<std::unique_ptr<UcxPeer>> x_peers;
-  std::vector<UcxPeer*> x_free_peers;
-  std::unordered_map<ucp_ep_h, UcxPeer*> x_by_endpoint;
-  std::unordered_map<uint64_t, std::vector<UcxPeer*>> x_by_port;  // open ones, oldest first
-  struct Stranger {
-    uint64_t port_id;
-    std::string address;
-  };
-  std::unordered_map<ucp_ep_h, Stranger> x_strangers;  // that said hello and nothing else yet
+  UcxPeers x_peers;
   uint64_t x_port_id = 0;  // random; every message of ours begins with it
   std::vector<UcxPeer*> x_closing;
   std::vector<UcxPeer*> x_ailing;  // open, with an incoming endpoint that failed

@@ -1,0 +1,98 @@
+#include "common/fabric/ucx_peers.h"
+
+#include <utility>
+
+#include "common/base/check.h"
+
+namespace tarn::fabric {
+
+UcxPeer* UcxPeers::take() {
+  if (!x_free.empty()) {
+    UcxPeer* const peer = x_free.back();
+    x_free.pop_back();
+    TARN_CHECK(peer->state == UcxPeer::State::free && peer->in_flight == 0);
+    return peer;
+  }
+  if (x_slots.size() == x_slots_max) return nullptr;
+  x_slots.push_back(std::make_unique<UcxPeer>());
+  x_slots.back()->worker = x_worker;
+  return x_slots.back().get();
+}
+
+void UcxPeers::give_back(UcxPeer* peer) {
+  TARN_CHECK(peer->in_flight == 0 && peer->receives_in_flight == 0);
+  peer->sender = nullptr;
+  peer->state = UcxPeer::State::free;
+  peer->endpoints.clear();
+  ++peer->generation;
+  x_free.push_back(peer);
+}
+
+std::vector<UcxPeer*> UcxPeers::in_use() const {
+  std::vector<UcxPeer*> all;
+  for (const auto& peer : x_slots) {
+    if (peer->state != UcxPeer::State::free) all.push_back(peer.get());
+  }
+  return all;
+}
+
+void UcxPeers::open(UcxPeer* peer) {
+  TARN_CHECK(peer->state == UcxPeer::State::open);
+  x_by_port[peer->port_id].push_back(peer);
+}
+
+void UcxPeers::leave(UcxPeer* peer) {
+  const auto found = x_by_port.find(peer->port_id);
+  TARN_CHECK(found != x_by_port.end());
+  TARN_CHECK(std::erase(found->second, peer) == 1);
+  if (found->second.empty()) x_by_port.erase(found);
+}
+
+std::vector<UcxPeer*> UcxPeers::open_to(uint64_t port_id) const {
+  const auto found = x_by_port.find(port_id);
+  return found == x_by_port.end() ? std::vector<UcxPeer*>() : found->second;
+}
+
+size_t UcxPeers::open_count() const {
+  size_t count = 0;
+  for (const auto& [port_id, peers] : x_by_port)
+    count += peers.size();
+  return count;
+}
+
+uint64_t UcxPeers::link_of(uint64_t port_id) const {
+  const auto found = x_by_port.find(port_id);
+  return found == x_by_port.end() || found->second.size() > 1 ? 0 : found->second[0]->link;
+}
+
+UcxPeer* UcxPeers::to_adopt_for(uint64_t port_id) const {
+  const auto found = x_by_port.find(port_id);
+  if (found == x_by_port.end()) return nullptr;
+  UcxPeer* newest = found->second.back();
+  for (UcxPeer* const each : found->second) {
+    if (each->endpoints.size() == 1) newest = each;
+  }
+  return newest;
+}
+
+UcxPeer* UcxPeers::owner_of(ucp_ep_h endpoint) const {
+  const auto found = x_by_endpoint.find(endpoint);
+  return found == x_by_endpoint.end() ? nullptr : found->second;
+}
+
+void UcxPeers::greet(ucp_ep_h endpoint, UcxStranger stranger) {
+  if (x_strangers.size() >= kUcxStrangersMax && !x_strangers.contains(endpoint)) {
+    x_strangers.erase(x_strangers.begin());
+  }
+  x_strangers[endpoint] = std::move(stranger);
+}
+
+std::optional<UcxStranger> UcxPeers::take_stranger(ucp_ep_h endpoint) {
+  const auto found = x_strangers.find(endpoint);
+  if (found == x_strangers.end()) return std::nullopt;
+  UcxStranger stranger = std::move(found->second);
+  x_strangers.erase(found);
+  return stranger;
+}
+
+}  // namespace tarn::fabric
