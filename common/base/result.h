@@ -69,7 +69,9 @@ class [[nodiscard]] Result {
 // the calling function.
 #define TARN_ASSIGN_OR_RETURN(declaration, expression) \
   TARN_ASSIGN_OR_RETURN_IMPL(TARN_CONCAT(tarn_result_, __LINE__), declaration, expression)
+// NOLINTBEGIN(bugprone-macro-parentheses): what is declared cannot stand in parentheses.
 #define TARN_ASSIGN_OR_RETURN_IMPL(result, declaration, expression) \
   auto result = (expression);                                       \
   if (!result.has_value()) return result.error();                   \
   declaration = std::move(result).value()
+// NOLINTEND(bugprone-macro-parentheses)

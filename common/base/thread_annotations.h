@@ -10,11 +10,8 @@
 
 // A member that is touched only while the mutex is held.
 #define TARN_GUARDED_BY(mutex) TARN_THREAD_ATTRIBUTE(guarded_by(mutex))
-// A pointer whose target is touched only while the mutex is held.
-#define TARN_PT_GUARDED_BY(mutex) TARN_THREAD_ATTRIBUTE(pt_guarded_by(mutex))
-// A function that is called only with, or only without, the mutex held.
+// A function that is called only with the mutex held.
 #define TARN_REQUIRES(...) TARN_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
-#define TARN_EXCLUDES(...) TARN_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 // For the locks themselves.
 #define TARN_CAPABILITY(name) TARN_THREAD_ATTRIBUTE(capability(name))
 #define TARN_SCOPED_CAPABILITY TARN_THREAD_ATTRIBUTE(scoped_lockable)

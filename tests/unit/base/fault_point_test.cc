@@ -43,9 +43,10 @@ TEST_F(FaultPoints, act_in_their_turn_only) {
     uint32_t skip, times;
     const char* pattern;
   } rows[] = {
-      {0, 1, "F....."},          {0, 2, "FF...."},          {2, 1, "..F..."}, {2, 3, "..FFF."},
-      {0, 0, "FFFFFF"},          {4, 0, "....FF"},          {9, 1, "......"}, {1, 1, ".F...."},
-      {0, UINT32_MAX, "FFFFFF"}, {UINT32_MAX, 1, "......"},
+      {0, 1, "F....."},          {0, 2, "FF...."},          {2, 1, "..F..."},
+      {2, 3, "..FFF."},          {0, 0, "FFFFFF"},          {4, 0, "....FF"},
+      {9, 1, "......"},          {1, 1, ".F...."},          {0, UINT32_MAX, "FFFFFF"},
+      {UINT32_MAX, 1, "......"}, {1, UINT32_MAX, ".FFFFF"},
   };
   for (const auto& row : rows) {
     fault::arm("test.point", {.skip = row.skip, .times = row.times});
