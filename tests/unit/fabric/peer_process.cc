@@ -51,6 +51,11 @@ void PeerProcess::signal(int number) {
   kill(x_pid, number);
 }
 
+bool PeerProcess::has_ended() {
+  if (x_pid > 0 && waitpid(x_pid, nullptr, WNOHANG) == x_pid) x_pid = -1;
+  return x_pid <= 0;
+}
+
 void PeerProcess::kill_and_reap() {
   if (x_pid <= 0) return;
   kill(x_pid, SIGKILL);

@@ -18,6 +18,8 @@ class PeerProcess {
   // The next line of its stdout, without the end of line; empty at its end.
   std::string read_line();
   void signal(int number);
+  // True once it has ended by itself; reaps it.
+  bool has_ended();
   // SIGKILL, and waits for the end: an unreaped child counts as alive for UCX.
   void kill_and_reap();
 
