@@ -39,6 +39,7 @@ struct ClusterState {
   std::map<std::string, uint64_t> applied;  // request id to version
   std::map<std::string, v1::Located> located;
   uint32_t locates = 0;
+  std::multimap<std::string, uint32_t> missed;  // as reported: hash to server
   uint32_t tickets = 0;
   uint32_t appends = 0;
   std::map<std::string, v1::WorkerBeat> workers;

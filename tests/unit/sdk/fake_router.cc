@@ -38,6 +38,13 @@ struct FakeLookup : v1::Lookup::Service {
       *answer->add_blocks() = state.located.contains(hash) ? state.located[hash] : v1::Located();
     return grpc::Status::OK;
   }
+  grpc::Status ReportMisses(grpc::ServerContext*, const v1::ReportMissesRequest* request,
+                            v1::ReportMissesResponse*) override {
+    const std::lock_guard lock(state.mutex);
+    for (const v1::MissedBlock& each : request->missed())
+      state.missed.emplace(each.hash(), each.server());
+    return grpc::Status::OK;
+  }
   grpc::Status Match(grpc::ServerContext*, const v1::MatchRequest* request,
                      v1::MatchResponse* answer) override {
     const std::lock_guard lock(state.mutex);
