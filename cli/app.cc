@@ -31,34 +31,61 @@ std::vector<std::string> names_of(const CLI::App& app) {
   return names;
 }
 
-// The path of the command that was named, as far as it was: "tarn token create".
-std::string command_path(const CLI::App& app) {
-  std::string path = app.get_name();
-  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
-    at = at->get_subcommands().front();
-    path += " " + at->get_name();
+std::vector<std::string> flags_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames())
+      names.push_back("--" + name);
   }
-  return path;
+  return names;
 }
 
-// A first word that is no command.
-std::string unknown_command(const CLI::App& app, std::string_view word) {
-  const std::vector<std::string> names = names_of(app);
-  if (word.starts_with('-') || std::find(names.begin(), names.end(), word) != names.end()) {
-    return {};
+// The command that was named, as far as it was, and its path: "tarn token create".
+struct Named {
+  const CLI::App* command = nullptr;
+  std::string path;
+};
+
+Named named_command(const CLI::App& app) {
+  Named named{&app, app.get_name()};
+  while (!named.command->get_subcommands().empty()) {
+    named.command = named.command->get_subcommands().front();
+    named.path += " " + named.command->get_name();
   }
-  const std::string meant = config::nearest(word, names);
-  return "there is no command " + std::string(word) +
-         (meant.empty() ? "" : " (did you mean " + meant + "?)");
+  return named;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
+  const std::string meant = config::nearest(word, known);
+  return meant.empty() ? "" : " (did you mean " + meant + "?)";
+}
+
+// A word that is neither a command nor a flag of the command; empty when it is a mere surplus.
+std::string unknown_word(const Named& named, std::string word) {
+  if (word.starts_with("--")) {
+    word = word.substr(0, word.find('='));
+    return named.path + " has no flag " + word + did_you_mean(word, flags_of(*named.command));
+  }
+  const std::vector<std::string> commands = names_of(*named.command);
+  if (word.starts_with('-') || commands.empty()) return {};
+  return "there is no command " + word + did_you_mean(word, commands);
+}
+
+std::string describe(const Named& named, const CLI::ParseError& error, const CLI::App& app) {
+  const std::vector<std::string> unknown = app.remaining(true);
+  std::string problem = unknown.empty() ? "" : unknown_word(named, unknown.front());
+  if (!problem.empty()) return problem;
+  const std::vector<std::string> commands = names_of(*named.command);
+  const bool is_unfinished = unknown.empty() && !commands.empty();
+  return is_unfinished ? "name a command: " + config::join(commands, ", ") : error.what();
 }
 
 // One sentence for a command line that is not understood; or the answer to --help and --version.
-int leave(const CLI::App& app, const CLI::ParseError& error, std::string_view first_word,
-          Terminal& terminal) {
+int leave(const CLI::App& app, const CLI::ParseError& error, Terminal& terminal) {
   if (error.get_exit_code() == 0) return app.exit(error, terminal.out, terminal.err);
-  std::string problem = first_word.empty() ? "name a command" : unknown_command(app, first_word);
-  if (problem.empty()) problem = error.what();
-  return report(terminal, invalid_argument(problem + "; see: " + command_path(app) + " --help"));
+  const Named named = named_command(app);
+  return report(terminal,
+                invalid_argument(describe(named, error, app) + "; see: " + named.path + " --help"));
 }
 
 }  // namespace
@@ -71,13 +98,14 @@ int run(int argc, const char* const* argv, Terminal terminal) {
   add_cluster_commands(app, chosen);
   add_block_commands(app, chosen);
   add_session_commands(app, chosen);
+  add_slot_commands(app, chosen);
   add_credentials_commands(app, chosen);
   add_doctor_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     terminal.is_json = chosen.is_json;
-    return leave(app, error, argc > 1 ? argv[1] : "", terminal);
+    return leave(app, error, terminal);
   }
   terminal.is_json = chosen.is_json;
   return report(terminal, chosen.action(terminal));

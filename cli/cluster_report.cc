@@ -138,6 +138,21 @@ std::string connections_text(const ClusterReport& report) {
   return "\n" + table.text();
 }
 
+// Nothing where all slots can answer.
+std::string slots_text(const RouterReport& router) {
+  std::string text;
+  if (router.slots_waiting > 0) {
+    text += std::to_string(router.slots_waiting) +
+            " session slots wait for a server that is down: see `tarn slot ls`\n";
+  }
+  if (router.slots_lost > 0) {
+    text += std::to_string(router.slots_lost) +
+            " session slots are lost: their sessions are unavailable until you decide; see `tarn "
+            "slot ls`\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 const RouterReport* ClusterReport::best() const {
@@ -157,6 +172,8 @@ Json to_json(const ClusterReport& report) {
   const RouterReport& known = best == nullptr ? nothing : *best;
   return Json::object()
       .set("epoch", known.epoch)
+      .set("slots_waiting", known.slots_waiting)
+      .set("slots_lost", known.slots_lost)
       .set("routers", list_of(report.routers))
       .set("silent_routers", list_of(report.silent))
       .set("servers", list_of(known.servers))
@@ -173,7 +190,7 @@ std::string to_text(const ClusterReport& report) {
     if (router.pending_change.empty()) continue;
     text += "Waiting at " + router.name + ": " + router.pending_change + "\n";
   }
-  return text + servers_text(best->servers) + workers_text(best->workers) +
+  return text + slots_text(*best) + servers_text(best->servers) + workers_text(best->workers) +
          connections_text(report);
 }
 

@@ -47,5 +47,6 @@ void add_credentials_commands(CLI::App& app, Invocation& chosen);
 void add_dev_command(CLI::App& app, Invocation& chosen);
 void add_doctor_command(CLI::App& app, Invocation& chosen);
 void add_session_commands(CLI::App& app, Invocation& chosen);
+void add_slot_commands(CLI::App& app, Invocation& chosen);
 
 }  // namespace tarn::cli

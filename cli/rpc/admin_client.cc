@@ -51,6 +51,8 @@ RouterReport from_proto(const v1::GetStatusResponse& status) {
   report.pending_change = status.pending_change();
   report.indexed_blocks = status.indexed_blocks();
   report.index_synced = status.index_synced();
+  report.slots_waiting = status.slots_waiting();
+  report.slots_lost = status.slots_lost();
   for (const auto& server : status.servers())
     report.servers.push_back(from_proto(server));
   for (const auto& worker : status.workers())
@@ -117,6 +119,32 @@ Result<uint64_t> AdminClient::revoke_tenant(const std::string& tenant) {
     return x_state->admin->RevokeTenant(&context, request, &response);
   }));
   return response.revocation();
+}
+
+Result<std::vector<SlotReport>> AdminClient::slots() {
+  v1::ListSlotsResponse response;
+  TARN_RETURN_IF_ERROR(x_state->line.call([&](grpc::ClientContext& context) {
+    return x_state->admin->ListSlots(&context, {}, &response);
+  }));
+  std::vector<SlotReport> reports;
+  for (const v1::SlotStatus& slot : response.slots()) {
+    reports.push_back({slot.state(),
+                       slot.primary(),
+                       {slot.synced().begin(), slot.synced().end()},
+                       {slot.learners().begin(), slot.learners().end()}});
+  }
+  return reports;
+}
+
+Result<uint64_t> AdminClient::abandon_slots(const std::vector<uint32_t>& slots, bool even_waiting) {
+  v1::AbandonSlotsRequest request;
+  request.mutable_slots()->Add(slots.begin(), slots.end());
+  request.set_even_waiting(even_waiting);
+  v1::AbandonSlotsResponse response;
+  TARN_RETURN_IF_ERROR(x_state->line.call([&](grpc::ClientContext& context) {
+    return x_state->admin->AbandonSlots(&context, request, &response);
+  }));
+  return response.epoch();
 }
 
 }  // namespace tarn::cli

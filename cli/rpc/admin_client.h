@@ -50,8 +50,18 @@ struct RouterReport {
   std::string pending_change;  // waits for the authority, in words
   uint64_t indexed_blocks = 0;
   bool index_synced = false;
+  uint32_t slots_waiting = 0;
+  uint32_t slots_lost = 0;
   std::vector<ServerReport> servers;
   std::vector<WorkerReport> workers;
+};
+
+// A session slot as the config of a router has it.
+struct SlotReport {
+  std::string state;  // "unused", "ok", "waiting", "lost"
+  std::string primary;
+  std::vector<std::string> synced;
+  std::vector<std::string> learners;
 };
 
 // What the caller shows. Either certificate and key, or the token.
@@ -79,6 +89,11 @@ class AdminClient {
   Status drain_worker(const std::string& name);
   // The tenant's new revocation number.
   Result<uint64_t> revoke_tenant(const std::string& tenant);
+  // All session slots, by their numbers.
+  Result<std::vector<SlotReport>> slots();
+  // Gives up their sessions: all of these slots or none. Returns: the epoch in which they begin
+  // anew; conflict for a slot that is not lost.
+  Result<uint64_t> abandon_slots(const std::vector<uint32_t>& slots, bool even_waiting);
 
  private:
   struct State;

@@ -56,11 +56,13 @@ std::string domain_of(const Member& member);
 //  - never assigned: primary is kNoServer, both lists empty;
 //  - in use: primary is one of synced;
 //  - lost: primary is the last server that had the log, synced is empty, because it came back
-//    without it. Nobody may begin a fresh log there; it takes an operator.
+//    without it. Nobody may begin a fresh log there; it takes an operator (abandon_slots).
 struct SlotEntry {
   ServerId primary;
   std::vector<ServerId> synced;    // all hold every acknowledged append
   std::vector<ServerId> learners;  // are being given the log
+  // Whatever was written under an epoch before this one was given up and counts for nothing.
+  Epoch begun = {};
 
   friend bool operator==(const SlotEntry&, const SlotEntry&) = default;
 };

@@ -277,6 +277,59 @@ bool slot_is_available(const ClusterConfig& config, SlotId slot) {
   return primary != nullptr && answers(*primary);
 }
 
+std::string_view slot_state_name(SlotState state) {
+  switch (state) {
+    case SlotState::unused:
+      return "unused";
+    case SlotState::ok:
+      return "ok";
+    case SlotState::waiting:
+      return "waiting";
+    case SlotState::lost:
+      break;
+  }
+  return "lost";
+}
+
+SlotState slot_state(const ClusterConfig& config, SlotId slot) {
+  TARN_CHECK(slot.value < config.slots.size());
+  const SlotEntry& entry = config.slots[slot.value];
+  if (!was_assigned(entry)) return SlotState::unused;
+  if (entry.synced.empty()) return SlotState::lost;
+  const bool is_held =
+      std::any_of(entry.synced.begin(), entry.synced.end(), [&config](ServerId id) {
+        const Member* const member = find_member(config, id);
+        return member != nullptr && answers(*member);
+      });
+  return is_held ? SlotState::ok : SlotState::waiting;
+}
+
+Result<SlotTable> abandon_slots(const ClusterConfig& config, const std::vector<SlotId>& slots,
+                                Epoch epoch, const AbandonOptions& options) {
+  TARN_CHECK(epoch > config.epoch);
+  if (slots.empty()) return invalid_argument("slots: none is named");
+  ClusterConfig next = config;
+  for (const SlotId slot : slots) {
+    const std::string name = "slot " + std::to_string(slot.value);
+    if (slot.value >= config.slots.size()) {
+      return invalid_argument("slots: there is no " + name + "; they are 0 to " +
+                              std::to_string(config.slots.size() - 1));
+    }
+    const SlotState state = slot_state(config, slot);
+    const bool may_return = state == SlotState::waiting && !options.even_waiting;
+    if (may_return) {
+      return conflict(name +
+                      " is not lost: it waits for a server that is down and may still have "
+                      "its log; start that server, or say that it will never be back");
+    }
+    if (state == SlotState::ok || state == SlotState::unused) {
+      return conflict(name + " is not lost: it is " + std::string(slot_state_name(state)));
+    }
+    next.slots[slot.value] = SlotEntry{kNoServer, {}, {}, epoch};
+  }
+  return assign_slots(next);
+}
+
 SlotTable assign_slots(const ClusterConfig& config) {
   SlotTable table = config.slots;
   const Servers up = up_members(config);

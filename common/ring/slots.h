@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "common/base/ids.h"
 #include "common/base/result.h"
@@ -22,6 +24,29 @@ bool slot_is_available(const ClusterConfig& config, SlotId slot);
 // in distinct domains where there are any, so that primaries and copies are spread by weight. Slots
 // in use and lost slots stay as they are. Without a server that is up nothing changes.
 SlotTable assign_slots(const ClusterConfig& config);
+
+enum class SlotState : uint8_t {
+  unused,   // never assigned
+  ok,       // its primary may answer
+  waiting,  // no synced member is up or draining; one that comes back with its log mends it
+  lost,     // no synced member is left
+};
+
+std::string_view slot_state_name(SlotState state);
+
+// Precondition: the slot is one of the config's.
+SlotState slot_state(const ClusterConfig& config, SlotId slot);
+
+struct AbandonOptions {
+  bool even_waiting = false;  // also give up logs that a member which is down may still have
+};
+
+// An operator gives up what the slots held: they are assigned as if they never had been, and begin
+// empty under `epoch`, that of the config which this table goes into. A server that comes back with
+// an older log is not believed. Returns: the table; invalid_argument for a number that is no slot's
+// or no number at all; conflict naming the first slot that is not to be given up.
+Result<SlotTable> abandon_slots(const ClusterConfig& config, const std::vector<SlotId>& slots,
+                                Epoch epoch, const AbandonOptions& options = {});
 
 // The server is dead, or has drained: it leaves each slot in which another synced member is up or
 // draining, and where it was primary that one becomes it. Where none is, it stays and the slot is

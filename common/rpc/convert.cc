@@ -88,6 +88,7 @@ ring::SlotEntry slot_from(const v1::Slot& from) {
     slot.synced.push_back({id});
   for (const uint32_t id : from.learners())
     slot.learners.push_back({id});
+  slot.begun = {from.begun_epoch()};
   return slot;
 }
 
@@ -97,6 +98,7 @@ void slot_to(const ring::SlotEntry& from, v1::Slot* slot) {
     slot->add_synced(id.value);
   for (const ServerId id : from.learners)
     slot->add_learners(id.value);
+  slot->set_begun_epoch(from.begun.value);
 }
 
 Result<ring::Floor> floor_from(const v1::Floor& from) {

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/ring/slots.h"
 #include "common/rpc/convert.h"
 #include "common/rpc/status.h"
 #include "proto/tarn/v1/router.grpc.pb.h"
@@ -21,6 +24,36 @@ uint32_t count_if(const ring::ClusterConfig& config, ServerId id, bool primaries
             std::find(slot.synced.begin(), slot.synced.end(), id) != slot.synced.end();
         return is_synced && (!primaries || slot.primary == id);
       }));
+}
+
+uint32_t count_slots(const ring::ClusterConfig& config, ring::SlotState state) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < config.slots.size(); ++i)
+    count += ring::slot_state(config, SlotId{i}) == state ? 1 : 0;
+  return count;
+}
+
+// A config that is not valid may name a server that it does not have.
+std::string name_of(const ring::ClusterConfig& config, ServerId id) {
+  const ring::Member* const member = ring::find_member(config, id);
+  return member == nullptr ? std::string() : member->name;
+}
+
+void show_slot(const ring::ClusterConfig& config, SlotId slot, v1::SlotStatus* status) {
+  const ring::SlotEntry& entry = config.slots[slot.value];
+  status->set_state(std::string(ring::slot_state_name(ring::slot_state(config, slot))));
+  status->set_primary(name_of(config, entry.primary));
+  for (const ServerId id : entry.synced)
+    status->add_synced(name_of(config, id));
+  for (const ServerId id : entry.learners)
+    status->add_learners(name_of(config, id));
+}
+
+std::string list_of(const v1::AbandonSlotsRequest& request) {
+  std::string text;
+  for (const uint32_t slot : request.slots())
+    text += (text.empty() ? "" : ", ") + std::to_string(slot);
+  return text;
 }
 
 // Calls may wait for the authority, so all are synchronous.
@@ -64,7 +97,47 @@ class AdminService : public v1::Admin::Service {
     return rpc::to_grpc(changed.status());
   }
 
+  grpc::Status ListSlots(grpc::ServerContext* call, const v1::ListSlotsRequest*,
+                         v1::ListSlotsResponse* response) override {
+    const auto caller = require(x_context, *call, {Role::admin});
+    if (!caller) return rpc::to_grpc(caller.error());
+    const auto config = x_context.config.current();
+    if (config == nullptr) return rpc::to_grpc(unavailable("the cluster has no config yet"));
+    response->set_epoch(config->epoch.value);
+    for (uint32_t i = 0; i < config->slots.size(); ++i)
+      show_slot(*config, SlotId{i}, response->add_slots());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status AbandonSlots(grpc::ServerContext* call, const v1::AbandonSlotsRequest* request,
+                            v1::AbandonSlotsResponse* response) override {
+    const auto caller = require(x_context, *call, {Role::admin});
+    if (!caller) return rpc::to_grpc(caller.error());
+    const auto changed = x_context.controller.change(
+        [&](ring::ClusterConfig& config) { return abandon(*request, config); });
+    if (!changed) return rpc::to_grpc(changed.error());
+    response->set_epoch(changed->value);
+    log::warn("audit: {} gave up all sessions of the slots {} in epoch {}{}",
+              auth::identity_uri(*caller), list_of(*request), changed->value,
+              request->even_waiting() ? ", even if a server that is down had them" : "");
+    return grpc::Status::OK;
+  }
+
  private:
+  static Status abandon(const v1::AbandonSlotsRequest& request, ring::ClusterConfig& config) {
+    std::vector<SlotId> slots;
+    for (const uint32_t slot : request.slots())
+      slots.push_back(SlotId{slot});
+    std::sort(slots.begin(), slots.end());
+    slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+    // The epoch that Controller::change() will give it.
+    const Epoch next{config.epoch.value + 1};
+    TARN_ASSIGN_OR_RETURN(
+        config.slots,
+        ring::abandon_slots(config, slots, next, {.even_waiting = request.even_waiting()}));
+    return Status::ok();
+  }
+
   static Status drain(const std::string& name, ring::ClusterConfig& config) {
     for (ring::Member& member : config.members) {
       if (member.name != name) continue;
@@ -89,6 +162,8 @@ class AdminService : public v1::Admin::Service {
       show_worker(worker, response->add_workers());
     if (config == nullptr) return;
     response->set_epoch(config->epoch.value);
+    response->set_slots_waiting(count_slots(*config, ring::SlotState::waiting));
+    response->set_slots_lost(count_slots(*config, ring::SlotState::lost));
     show_servers(*config, index, response);
   }
 

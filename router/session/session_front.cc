@@ -51,7 +51,7 @@ Result<ServerId> primary_of(const ring::ClusterConfig* config, SlotId slot) {
   if (entry.primary == ring::kNoServer) return unavailable("no storage server holds sessions yet");
   if (entry.synced.empty()) {
     return internal_error("session slot " + std::to_string(slot.value) +
-                          ": its last copy is lost; an operator must decide");
+                          ": its last copy is lost; an operator must decide (tarn slot show)");
   }
   if (!ring::slot_is_available(*config, slot)) {
     return unavailable("session slot " + std::to_string(slot.value) + ": server " +

@@ -36,6 +36,11 @@ Status outcome_of(const Response& response, const char* what) {
   return {code, std::string("session slot: a member refused to ") + what};
 }
 
+// A log that ends before the slot's present history began was given up by an operator.
+bool is_given_up(const SlotView& view, uint64_t last_epoch) {
+  return last_epoch < view.entry.begun.value;
+}
+
 bool is_longer(const v1::ReadLogResponse& a, const LogHead& b) {
   return std::pair(a.last_epoch(), a.last_index()) > std::pair(b.last_epoch, b.last_index);
 }
@@ -69,7 +74,8 @@ Status SlotPrimary::send(ServerId to, const v1::ReplicateRequest& request) {
 }
 
 Status SlotPrimary::adopt_longest(const SlotView& view, const LogHead& own) {
-  LogHead longest = own;
+  const bool begins_anew = is_given_up(view, own.last_epoch) && own.last_index > 0;
+  LogHead longest = begins_anew ? LogHead{} : own;
   ServerId holder = view.self;
   v1::ReadLogRequest ask;
   ask.set_slot(x_slot.value);
@@ -79,12 +85,14 @@ Status SlotPrimary::adopt_longest(const SlotView& view, const LogHead& own) {
     const auto response = x_needs.peers.read_log(id, ask, x_deadline);
     if (!response.has_value()) return unreachable(id, response.error());
     TARN_RETURN_IF_ERROR(outcome_of(*response, "show its log"));
+    if (is_given_up(view, response->last_epoch())) continue;
     if (!is_longer(*response, longest)) continue;
     longest.last_epoch = response->last_epoch();
     longest.last_index = response->last_index();
     holder = id;
   }
-  if (holder == view.self) return Status::ok();
+  // A log without entries replaces what was given up; spread_tail() does so on the others.
+  if (holder == view.self) return begins_anew ? x_member.install(view.epoch, {}) : Status::ok();
   ask.set_from_index(1);
   const auto log = x_needs.peers.read_log(holder, ask, x_deadline);
   if (!log.has_value()) return unreachable(holder, log.error());
@@ -128,7 +136,8 @@ Status SlotPrimary::check_primary(const SlotView& view) const {
   }
   const auto& synced = view.entry.synced;
   if (std::find(synced.begin(), synced.end(), view.self) == synced.end()) {
-    return unavailable("session slot: its last copy is lost; an operator must decide");
+    return unavailable("session slot " + std::to_string(x_slot.value) +
+                       ": its last copy is lost; an operator must decide (tarn slot show)");
   }
   return Status::ok();
 }
