@@ -107,6 +107,8 @@ Status run_put(const BlockOptions& options, Terminal& terminal) {
   if (!options.hash.empty() && options.words.size() > 1) {
     return invalid_argument("--hash names one block: give one file");
   }
+  // What is wrong in the words is told before anybody is asked.
+  if (!options.hash.empty()) TARN_RETURN_IF_ERROR(hash_from_hex(options.hash).status());
   BlockHash parent;
   if (!options.parent.empty()) {
     TARN_ASSIGN_OR_RETURN(parent, hash_from_hex(options.parent));
@@ -178,6 +180,7 @@ Status run_get(const BlockOptions& options, Terminal& terminal) {
   if (options.out == "-" && terminal.is_json) {
     return invalid_argument("--out - and --json both want stdout: name a file");
   }
+  TARN_RETURN_IF_ERROR(hash_from_hex(options.words.front()).status());
   TARN_ASSIGN_OR_RETURN(Client client, connect_client(options.cluster));
   TARN_ASSIGN_OR_RETURN(Space space, open_space(options, client));
   BlockOutcome outcome;

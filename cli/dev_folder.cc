@@ -7,8 +7,10 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 #include "cli/credentials_folder.h"
+#include "cli/text.h"
 #include "common/auth/secret_file.h"
 #include "common/auth/secrets_dir.h"
 #include "common/base/check.h"
@@ -21,6 +23,7 @@ namespace {
 // Renewed at every start and once an hour; see the supervisor's tick.
 constexpr int64_t kTokenLifeMs = int64_t{90} * 24 * 3'600'000;
 constexpr uint64_t kLogBytesMax = 16 * kMiB;
+constexpr uint64_t kFreeBytesMin = 32 * kMiB;
 
 // The number that the holder has written; empty while it has not.
 std::string holder_of(int fd) {
@@ -50,6 +53,17 @@ Result<OwnedFd> take_lock(const std::string& folder) {
   return fd;
 }
 
+// A full disk shows late and in strange words: a config that is never written, a log that is empty.
+Status check_room(const std::string& folder) {
+  struct statvfs info {};
+  if (::statvfs(folder.c_str(), &info) != 0) return Status::ok();
+  const uint64_t free_bytes = info.f_bavail * info.f_frsize;
+  if (free_bytes >= kFreeBytesMin) return Status::ok();
+  return unavailable("the disk of " + folder + " has " + format_bytes(free_bytes) +
+                     " left and `tarn dev` needs " + format_bytes(kFreeBytesMin) +
+                     ": make space, or name another folder with --data");
+}
+
 // One old log is kept.
 void rotate_log(const std::string& path) {
   std::error_code error;
@@ -66,6 +80,7 @@ std::string dev_server_name(uint32_t index) {
 Result<DevFolder> DevFolder::open(const std::string& path) {
   TARN_CHECK(!path.empty());
   TARN_RETURN_IF_ERROR(auth::make_secret_folder(path));
+  TARN_RETURN_IF_ERROR(check_room(path));
   TARN_ASSIGN_OR_RETURN(OwnedFd lock, take_lock(path));
   DevFolder folder(path, std::move(lock));
   rotate_log(folder.log_file());

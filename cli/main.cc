@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <iostream>
 
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "common/fabric/ucx_settings.h"
 
 int main(int argc, char** argv) {
+  // An error is one sentence of ours: gRPC's own words about it are for who asks for them.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
   tarn::fabric::prepare_ucx_environment();
   tarn::cli::Terminal terminal{std::cout, std::cerr, false, ::isatty(STDERR_FILENO) == 1};
   for (const tarn::Status& status :

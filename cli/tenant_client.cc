@@ -31,8 +31,10 @@ Result<Client> connect_client(const ClusterFlags& flags) {
   options.credentials = flags.credentials;
   options.timeout_ms = flags.timeout_ms;
   auto client = Client::connect(options);
-  if (!client) return status_of(client.error());
-  return std::move(client).value();
+  if (client) return std::move(client).value();
+  const Status why = status_of(client.error());
+  if (!is_retryable(why.code())) return why;
+  return Status(why.code(), "no router answers: " + why.message());
 }
 
 Result<std::vector<ConnectionReport>> find_connections(const ClusterFlags& flags) {

@@ -6,78 +6,20 @@ import pathlib
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
-BUILD = pathlib.Path(os.environ.get("TARN_BINARY_DIR", "build/release"))
-TARN = BUILD / "bin" / "tarn"
-EXAMPLE = BUILD / "sdk" / "cpp" / "example_resume_session"
-START_S = 60
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from dev_process import EXAMPLE, START_S, TARN, Dev, is_alive, wait_until  # noqa: E402
+
 MIB = 1 << 20
 
 
 def mode(path):
     """The permission bits of a file."""
     return stat.S_IMODE(os.stat(path).st_mode)
-
-
-def is_alive(pid):
-    """Whether a process of this number runs; one that waits to be reaped does not."""
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def wait_until(condition, timeout_s=10):
-    """Polls until `condition` holds; fails after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s")
-        time.sleep(0.01)
-
-
-class Dev:
-    """One `tarn dev --json` on a folder; its events are read line by line. One-thread."""
-
-    def __init__(self, folder, *flags, **environment):
-        self.folder = pathlib.Path(folder)
-        self.child = subprocess.Popen(
-            [
-                *(TARN, "dev", "--json", "--data", self.folder),
-                *("--listen", "127.0.0.1:0", "--dram-bytes", "256MiB", *flags),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | environment,
-        )
-
-    def event(self, kind):
-        """The next event, which must be of this kind."""
-        line = self.child.stdout.readline()
-        if not line:
-            raise AssertionError(self.child.stderr.read())
-        event = json.loads(line)
-        if event["event"] != kind:
-            raise AssertionError(f"{kind} was expected: {event}\n{self.log()}")
-        return event
-
-    def log(self):
-        """The child's log."""
-        path = self.folder / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def stop(self):
-        """Ends it as an operator does; returns what it left with."""
-        self.child.terminate()
-        code = self.child.wait(START_S)
-        self.child.stdout.close()
-        self.child.stderr.close()
-        return code
 
 
 class DevCase(unittest.TestCase):
