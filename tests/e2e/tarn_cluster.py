@@ -23,22 +23,25 @@ DEAD_AFTER_S = 0.6  # the routers' patience with a silent server
 
 
 class Cluster:
-    """etcd (or a folder), one router and some storage servers, each in a failure domain of its own.
+    """etcd (or a folder), routers and storage servers, each server in a failure domain of its own.
 
     One-thread. Life: `with Cluster(folder) as cluster`. Everything it writes lies in `folder`.
     """
 
-    def __init__(self, folder, servers=3, authority="etcd", dram="512MiB", server_faults=""):
+    def __init__(self, folder, servers=3, authority="etcd", dram="512MiB", **more):
         self.folder = pathlib.Path(folder)
         self.names = [f"server-{i + 1}" for i in range(servers)]
         self.authority = authority
         self.dram = dram
-        self.server_faults = server_faults
+        self.server_faults = more.pop("server_faults", "")
+        more_routers = range(2, more.pop("routers", 1) + 1)
+        self.router_names = ["router", *(f"router-{i}" for i in more_routers)]
+        assert not more, more
         self.secrets = self.folder / "secrets"
         self.credentials = self.folder / "tenant"
-        self.router_port = free_port()
+        self.router_ports = {name: free_port() for name in self.router_names}
         self.server_ports = {name: free_port() for name in self.names}
-        self.endpoint = f"127.0.0.1:{self.router_port}"
+        self.endpoint = ",".join(f"127.0.0.1:{port}" for port in self.router_ports.values())
         self.etcd_ports = (free_port(), free_port())
         self.processes = Processes(self.folder / "logs")
 
@@ -48,7 +51,8 @@ class Cluster:
             self.make_secrets()
             if self.authority == "etcd":
                 self.start_etcd()
-            self.start_router()
+            for name in self.router_names:
+                self.start_router(name)
             for name in self.names:
                 self.start_server(name)
             self.wait_up(self.names)
@@ -70,7 +74,9 @@ class Cluster:
         certs = [self.program("tarn"), "certs", "--secrets-dir", self.secrets]
         for name in self.names:
             certs += ["--server", name]
-        self.run(*certs, "--router", "router")
+        for name in self.router_names:
+            certs += ["--router", name]
+        self.run(*certs)
         self.make_token(TENANT, self.credentials)
 
     def make_token(self, tenant, folder, ttl="1h"):
@@ -100,14 +106,22 @@ class Cluster:
             return f"etcd:http://127.0.0.1:{self.etcd_ports[0]}"
         return f"file:{self.folder / 'authority'}"
 
-    def start_router(self):
+    def start_router(self, name="router"):
+        port = self.router_ports[name]
         command = [
-            self.program("tarn-router"),
-            *("--name", "router", "--listen", self.endpoint, "--authority", self.authority_url()),
-            *("--state-dir", self.folder / "router", "--secrets-dir", self.secrets),
+            *(self.program("tarn-router"), "--name", name, "--listen", f"127.0.0.1:{port}"),
+            *("--authority", self.authority_url()),
+            *("--state-dir", self.folder / name, "--secrets-dir", self.secrets),
         ]
-        self.processes.start("router", command)
-        self.processes.wait_ready("router", lambda: port_answers(self.router_port))
+        self.processes.start(name, command)
+        self.processes.wait_ready(name, lambda: port_answers(port))
+
+    def add_server(self, name):
+        """One more storage server than the cluster began with."""
+        self.run(self.program("tarn"), "certs", "--secrets-dir", self.secrets, "--server", name)
+        self.names.append(name)
+        self.server_ports[name] = free_port()
+        self.start_server(name)
 
     def start_server(self, name, faults=None):
         command = [
@@ -134,13 +148,32 @@ class Cluster:
     def resume(self, name):
         self.signal(name, signal.SIGCONT)
 
+    def tarn(self, *words, folder=None):
+        """Runs `tarn` as an operator, or with the credentials of `folder`."""
+        where = ("--endpoint", self.endpoint, "--credentials", folder or self.secrets)
+        return self.run_any("tarn", *words, *where)
+
+    def run_any(self, program, *words):
+        """Runs one of our programs, whatever it leaves with."""
+        command = [self.program(program), *words]
+        return subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def status(self):
-        command = [
-            str(self.program("tarn")), "status", "--json",
-            "--endpoint", self.endpoint, "--credentials", str(self.secrets),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = self.tarn("status", "--json", "--timeout-ms", "2000")
         return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def server_status(self, name):
+        return next((s for s in self.status().get("servers", []) if s["name"] == name), {})
+
+    def synced_members(self):
+        """Of all session slots together: two for each where there are two servers."""
+        return sum(s["slots_synced"] for s in self.status().get("servers", []))
 
     def up(self):
         return {s["name"] for s in self.status().get("servers", []) if s.get("state") == "up"}
