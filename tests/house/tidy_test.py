@@ -8,7 +8,7 @@ import unittest
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-from house import report, rules, scan  # noqa: E402
+from house import clang, report, rules, scan  # noqa: E402
 
 # Words that this file must not hold whole, because the rules read it too.
 UNFINISHED = "TO" + "DO"
@@ -324,6 +324,16 @@ class CommandLine(Tree):
         self.assertEqual([counts.total(k) for k in report.KINDS], [4, 3, 1])
         self.assertEqual((counts.asserts, counts.asserts_per_kloc), (2, 500.0))
         self.assertIn("0.75", self.tidy("--report").stdout)
+
+    def test_clang_builds_the_modules_of_a_folder(self):
+        self.write({"common/base/CMakeLists.txt": "", "common/ring/CMakeLists.txt": ""})
+        both = ["common/base/all", "common/ring/all"]
+        self.assertEqual(clang.targets(self.root, "common"), both)
+        self.assertEqual(clang.targets(self.root, "common/ring"), both[1:])
+        self.assertEqual(clang.targets(self.root, ""), ["all"])
+        done = self.tidy("--clang", "comon")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("comon: no module", done.stderr)
 
 
 if __name__ == "__main__":
