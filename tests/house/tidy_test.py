@@ -32,7 +32,7 @@ class Tree(unittest.TestCase):
     def findings(self, files):
         self.write(files)
         tree = scan.read_tree(self.root)
-        return rules.all_findings(tree, report.count(tree))
+        return rules.all_findings(tree)
 
     def assert_finds(self, path, text, message, line=None, others=None):
         self.setUp()
@@ -308,8 +308,15 @@ class CommandLine(Tree):
         done = self.tidy()
         self.assertEqual(done.returncode, 1)
         self.assertTrue(done.stdout.startswith("server/a.cc:2: `rand(`"), done.stdout)
-        self.write({"server/a.cc": "\n"})
+        checked = "void f() {\n  TARN_CHECK(1);\n}\n"
+        self.write({"server/a.cc": checked, "tests/unit/a_test.cc": "int x;\n" * 3})
         self.assertEqual(self.tidy().returncode, 0)
+
+    def test_a_tree_with_few_tests_fails(self):
+        self.write({"server/a.cc": "void f() {\n  TARN_CHECK(1);\n}\n"})
+        done = self.tidy()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("lines of tests per line of code; 0.8 at least", done.stdout)
 
     def test_report_counts_physical_lines(self):
         self.write(
