@@ -23,6 +23,7 @@
 #include "server/rpc/cluster_link.h"
 #include "server/rpc/connections.h"
 #include "server/rpc/door.h"
+#include "server/rpc/last_config.h"
 #include "server/rpc/rpc_server.h"
 #include "server/rpc/session_peers.h"
 #include "server/rpc/session_service.h"
@@ -109,6 +110,7 @@ struct Server::Parts {
   metrics::Registry registry;
   std::unique_ptr<memory::SlabPool> pool;
   std::unique_ptr<store::EventLog> events;
+  store::Descent descent;
   std::unique_ptr<SessionPeers> session_peers;
   std::unique_ptr<session::SlotStore> sessions;
   std::unique_ptr<rpc::Authenticator> authenticator;
@@ -126,6 +128,7 @@ struct Server::Parts {
   std::unique_ptr<ClusterLink> cluster;
 
   std::atomic<uint64_t> epoch{0};
+  uint64_t remembered_epoch = 0;  // of the config that was kept, until a router tells one
   std::atomic<bool> wants_drain{false};
   std::atomic<bool> is_drained{false};
   std::atomic<bool> closed{false};
@@ -142,8 +145,12 @@ struct Server::Parts {
   Status open_services();
   Status join_cluster();
   std::vector<lane::Lane*> all_lanes() const;
+  void ask_lanes(const store::MakeWay& wanted);
   void fill_beat(v1::HeartbeatRequest& beat) const;
+  LastConfigPlace last_config_place() const;
+  void go_on_under_last_config();
   void take_config(ring::ClusterConfig config);
+  void set_view(const lane::ClusterViewPtr& view);
   void note_contact(bool reachable);
   void drain();
   void fail(const Status& why);
@@ -232,11 +239,21 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
       if (context != nullptr) context->forget_memory(slab.memory());
     }
   };
+  made.descent = &descent;
+  made.on_blocked = [this](const store::MakeWay& wanted) { ask_lanes(wanted); };
   made.events = events.get();
   made.registry = &registry;
   made.wire_up = connector->wire_up_for([this, number] { return lanes[number].get(); });
   TARN_ASSIGN_OR_RETURN(made.ports, open_ports(number));
   return lane::Lane::open(std::move(made));
+}
+
+// A lane whose inbox is full is not asked: whoever wants room comes again.
+void Server::Parts::ask_lanes(const store::MakeWay& wanted) {
+  for (size_t number = 0; number < lanes.size(); ++number) {
+    const bool is_meant = (wanted.lanes & store::lane_bit(static_cast<uint32_t>(number))) != 0;
+    if (is_meant) (void)lanes[number]->make_way(wanted);
+  }
 }
 
 Status Server::Parts::open_lanes() {
@@ -287,7 +304,32 @@ Status Server::Parts::open_services() {
   return Status::ok();
 }
 
+LastConfigPlace Server::Parts::last_config_place() const {
+  return {options.data_dir, options.name, sessions->incarnation()};
+}
+
+void Server::Parts::go_on_under_last_config() {
+  auto kept = read_last_config(last_config_place());
+  if (!kept) {
+    if (kept.error().code() == Code::not_found) return;
+    log::error("the last config is not used, a router has to tell one: {}",
+               kept.error().to_string());
+    return;
+  }
+  auto view = lane::make_view(std::move(*kept), options.name, true);
+  if (!view) {
+    log::error("the last config does not hold: {}", view.error().to_string());
+    return;
+  }
+  remembered_epoch = (*view)->epoch().value;
+  log::info("until a router tells another config: epoch {} of {}", remembered_epoch,
+            last_config_place().path());
+  set_view(*view);
+  note_contact(false);
+}
+
 Status Server::Parts::join_cluster() {
+  go_on_under_last_config();
   ClusterLinkOptions made;
   made.routers = options.routers;
   made.material = credentials.material;
@@ -331,18 +373,30 @@ void Server::Parts::take_config(ring::ClusterConfig config) {
     log::error("a config that does not hold: {}", view.error().to_string());
     return;
   }
-  const lane::ClusterViewPtr& shared = *view;
+  const uint64_t told = (*view)->epoch().value;
+  if (const uint64_t kept = std::exchange(remembered_epoch, 0); kept > told) {
+    log::error("routers run epoch {}, this server has run {}: was the cluster made anew?", told,
+               kept);
+    sessions->forget_config();
+  }
+  set_view(*view);
+  if ((*view)->self == ring::kNoServer) return;
+  const Status kept = keep_config(last_config_place(), (*view)->config);
+  if (!kept.is_ok()) log::error("the config is not kept for a restart: {}", kept.to_string());
+}
+
+void Server::Parts::set_view(const lane::ClusterViewPtr& view) {
   for (const auto& lane : lanes)
-    (void)lane->set_view(shared);
-  connections->set_view(shared);
-  connector->set_view(shared);
-  session_peers->set_config(shared->config);
-  sessions->set_config({shared, &shared->config}, shared->self);
-  const ring::Member* self = ring::find_member(shared->config, shared->self);
+    (void)lane->set_view(view);
+  connections->set_view(view);
+  connector->set_view(view);
+  session_peers->set_config(view->config);
+  sessions->set_config({view, &view->config}, view->self);
+  const ring::Member* self = ring::find_member(view->config, view->self);
   is_drained.store(self != nullptr && self->state == ring::MemberState::draining &&
-                   !is_needed(*shared));
-  epoch.store(shared->epoch().value);
-  log::info("epoch {}, {} servers", shared->epoch().value, shared->config.members.size());
+                   !is_needed(*view));
+  epoch.store(view->epoch().value);
+  log::info("epoch {}, {} servers", view->epoch().value, view->config.members.size());
 }
 
 void Server::Parts::note_contact(bool reachable) {

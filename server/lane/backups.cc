@@ -181,6 +181,9 @@ void Backups::on_wired(ServerId id, Result<BackupWiring> wiring) {
   }
   for (FeedTry* attempt : std::exchange(server.waiting, {}))
     start(*attempt);
+  x_removals.for_each([&](Removal& removal) {
+    if (removal.is_waiting && removal.server == id) submit(removal, server);
+  });
 }
 
 fabric::Link* Backups::link_to(Server& server, uint16_t lane) {
@@ -231,22 +234,44 @@ Result<Backups::LaneLink> Backups::open_link(Server& server, uint16_t lane) {
 }
 
 void Backups::remove(ServerId server_id, Position position, const block::BlockKey& key) {
-  const auto found = x_servers.find(server_id);
-  if (found == x_servers.end() || !found->second.is_wired || x_closed) return;
-  Server& server = found->second;
-  fabric::Link* link =
-      link_to(server, static_cast<uint16_t>(ring::lane_of(position, server.wiring.lanes)));
-  Removal* removal = link == nullptr ? nullptr : x_removals.take();
+  if (x_closed || !is_up(server_id)) return;
+  Removal* removal = x_removals.take();
   if (removal == nullptr) return;
+  removal->server = server_id;
+  removal->position = position;
   removal->item = {key.shard, key.hash};
   removal->op.head = {
       .epoch = x_desk.epoch(), .space = key.space, .for_tenant = true, .tenant = key.tenant};
   removal->op.backup = true;
   removal->op.items = std::span(&removal->item, 1);
   removal->op.codes = std::span(&removal->code, 1);
-  removal->op.deadline = x_desk.clock.now() + std::chrono::seconds(1);
+  removal->op.deadline = x_desk.clock.now() + kRemovalTime;
   removal->op.on_end = [this, removal](fabric::LinkOp&) { x_removals.give_back(*removal); };
-  if (!link->submit(removal->op).is_ok()) x_removals.give_back(*removal);
+  Server& server = x_servers[server_id];
+  removal->is_waiting = !server.is_wired;
+  if (server.is_wired) {
+    submit(*removal, server);
+  } else {
+    connect(server_id, server);
+  }
+}
+
+void Backups::submit(Removal& removal, Server& server) {
+  removal.is_waiting = false;
+  fabric::Link* link =
+      link_to(server, static_cast<uint16_t>(ring::lane_of(removal.position, server.wiring.lanes)));
+  if (link == nullptr || !link->submit(removal.op).is_ok()) x_removals.give_back(removal);
+}
+
+size_t Backups::tick_removals(Instant now) {
+  size_t done = 0;
+  x_removals.for_each([&](Removal& removal) {
+    if (!removal.is_waiting || (removal.op.deadline > now && !x_closed)) return;
+    removal.is_waiting = false;
+    x_removals.give_back(removal);
+    ++done;
+  });
+  return done;
 }
 
 size_t Backups::tick(Instant now) {
@@ -254,6 +279,7 @@ size_t Backups::tick(Instant now) {
   for (auto& [id, server] : x_servers)
     done += tick_server(id, server, now);
   done += tick_tries(now);
+  done += tick_removals(now);
   for (Grave& grave : x_graves) {
     if (grave.port != nullptr) done += grave.port->progress();
     grave.link->expire(now);

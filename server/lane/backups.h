@@ -69,6 +69,7 @@ class Backups {
  public:
   static constexpr size_t kTriesMax = 4096;
   static constexpr size_t kRemovalsMax = 256;
+  static constexpr Nanos kRemovalTime = std::chrono::seconds(1);
 
   Backups(Desk& desk, WireUp wire_up);
   ~Backups();
@@ -82,7 +83,7 @@ class Backups {
   // The desk has a new view: what is on its way to servers that are no longer up ends soon.
   void on_view();
 
-  // Asks a backup to remove a block; nothing waits for it.
+  // Asks a backup to remove a block, within kRemovalTime; nothing waits for it.
   void remove(ServerId server, Position position, const block::BlockKey& key);
 
   // Drives ports of its own, deadlines and repetitions; returns what it did.
@@ -117,6 +118,9 @@ class Backups {
   };
   struct Removal {
     bool in_use = false;
+    bool is_waiting = false;  // for a connection
+    ServerId server;
+    Position position;
     fabric::KeysOp op{fabric::LinkOp::Kind::remove};
     wire::BlockItem item;
     Code code = Code::ok;
@@ -130,6 +134,7 @@ class Backups {
   void start(FeedTry& attempt);
   void submit(FeedTry& attempt, fabric::Link& link);
   void on_tried(FeedTry& attempt);
+  void submit(Removal& removal, Server& server);
   void again_or_end(FeedTry& attempt, Code code, std::string message);
   void end(FeedTry& attempt, Code code, std::string message);
   void connect(ServerId id, Server& server);
@@ -141,6 +146,7 @@ class Backups {
   void bury(Server& server);
   size_t tick_server(ServerId id, Server& server, Instant now);
   size_t tick_tries(Instant now);
+  size_t tick_removals(Instant now);
   bool is_up(ServerId id) const;
   // True when this server still has to feed that one, in the present epoch.
   bool is_still_due(const FeedTry& attempt) const;

@@ -94,8 +94,8 @@ bool BlockService::has_ended(const Peer& peer) const {
 
 void BlockService::close_ended() {
   x_desk.peers.for_each([this](Peer& peer) {
-    const int64_t end_ms = peer.ticket.expires_ms + kEndedTicketsKept.count();
-    if (x_desk.clock.unix_ms() > end_ms && has_ended(peer)) x_desk.peers.close(peer);
+    const Millis told = x_desk.ticket_grace + kEndedTicketsKept;
+    if (x_desk.clock.unix_ms() > peer.ticket.expires_ms + told.count()) x_desk.peers.close(peer);
   });
 }
 
@@ -147,11 +147,13 @@ void BlockService::serve(Peer& peer, wire::Route route, const wire::RemoveReques
   }
   wire::RemoveReply reply;
   reply.epoch = x_desk.epoch();
+  x_is_asked = !request.backup;
   for (const wire::BlockItem& item : request.items) {
     const block::BlockKey key{tenant_of(peer, request.head), request.head.space, item.shard,
                               item.hash};
     reply.codes.push_back(x_desk.tier.remove(key).code());
   }
+  x_is_asked = false;
   x_desk.replies.send(peer, route, reply);
 }
 
@@ -182,7 +184,7 @@ void BlockService::set_view(ClusterViewPtr view) {
 void BlockService::on_change(const store::BlockChange& change) {
   if (!change.removed) return;
   x_desk.metrics.evicted_blocks.add();
-  x_puts.on_removed(change.header);
+  x_puts.on_removed(change.header, x_is_asked);
 }
 
 size_t BlockService::tick(Instant now) {

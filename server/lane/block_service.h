@@ -52,6 +52,7 @@ class BlockService {
   Backups& x_backups;
   wire::RequestGuard x_guard;
   Peer* x_found = nullptr;  // by the guard's look-up of the message in hand
+  bool x_is_asked = false;  // a requester wants the block gone that goes now
   GetService x_gets;
   PutService x_puts;
   Instant x_tickets_due{0};

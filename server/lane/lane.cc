@@ -25,6 +25,9 @@ store::DramTierOptions tier_options(const LaneOptions& options, store::ChangeSin
   store::DramTierOptions made;
   made.memory = options.memory;
   made.on_change = std::move(on_change);
+  made.lane = options.lane;
+  made.descent = options.descent;
+  made.on_blocked = options.on_blocked;
   return made;
 }
 
@@ -245,8 +248,9 @@ Status Lane::remove_peer_of(uint64_t connection_id, std::string tenant, Nanos ti
 
 Status Lane::set_view(ClusterViewPtr view) {
   return post_news([this, view = std::move(view)] {
-    if (x_desk.view != nullptr && view->epoch() < x_desk.view->epoch()) return;
-    const auto known = x_desk.view == nullptr ? Epoch{0} : x_desk.view->epoch();
+    const bool is_first = x_desk.view == nullptr || x_desk.view->is_remembered;
+    if (!is_first && view->epoch() < x_desk.view->epoch()) return;
+    const auto known = is_first ? Epoch{0} : x_desk.view->epoch();
     x_service.set_view(view);
     for (const ring::Floor& floor : view->config.floors) {
       if (floor.epoch > known) x_tier.remove_all(floor.tenant, floor.space);
@@ -256,6 +260,10 @@ Status Lane::set_view(ClusterViewPtr view) {
 
 Status Lane::set_ticket_grace(Millis grace) {
   return post_news([this, grace] { x_desk.ticket_grace = grace; });
+}
+
+Status Lane::make_way(const store::MakeWay& wanted) {
+  return post([this, wanted] { (void)x_tier.make_way(wanted); });
 }
 
 Result<Lane::ScanChunk> Lane::scan(store::PositionRange range, size_t limit, Nanos timeout) {

@@ -25,9 +25,11 @@ struct LaneOptions {
   uint16_t lane_count = 1;
   Nanos spin{0};  // how long a lane without work polls before it sleeps
   store::SlotAllocatorOptions memory;
-  store::EventLog* events = nullptr;      // outlives the lane
-  metrics::Registry* registry = nullptr;  // outlives the lane
-  WireUp wire_up;                         // called on the lane's thread
+  store::Descent* descent = nullptr;  // of all lanes; outlives them. Null: this is the only lane
+  std::function<void(const store::MakeWay&)> on_blocked;  // as of DramTierOptions
+  store::EventLog* events = nullptr;                      // outlives the lane
+  metrics::Registry* registry = nullptr;                  // outlives the lane
+  WireUp wire_up;                                         // called on the lane's thread
   std::vector<std::unique_ptr<fabric::Port>> ports;
   const Clock* clock = &system_clock();
 };
@@ -74,6 +76,9 @@ class Lane {
   Status set_view(ClusterViewPtr view);
   // How long after their end tickets are honoured: longer while no router can be reached.
   Status set_ticket_grace(Millis grace);
+
+  // Another lane wants blocks to go that continue one of its own. Returns: as post.
+  Status make_way(const store::MakeWay& wanted);
 
   // For the visible blocks of the range, about `limit` of them at a time.
   struct ScanChunk {

@@ -198,8 +198,13 @@ void PutService::feed_backups(Work& work) {
 void PutService::on_fed(Work& work) {
   x_desk.metrics.put_replicate.record(x_desk.clock.now() - work.stage_began);
   const auto copies = static_cast<uint8_t>(1 + work.feed.kept);
-  auto& known = x_copies[work.key];
-  known = std::max(known, copies);
+  if (x_desk.tier.find(work.key) == nullptr) {
+    // Removed meanwhile: nobody would ask its backups later.
+    remove_copies(work.pin.header(), copies);
+  } else {
+    auto& known = x_copies[work.key];
+    known = std::max(known, copies);
+  }
   answer(work, copies, &work.feed);
 }
 
@@ -241,11 +246,16 @@ void PutService::finish(Work& work) {
   x_works.give_back(work);
 }
 
-void PutService::on_removed(const block::BlockHeader& header) {
+void PutService::on_removed(const block::BlockHeader& header, bool is_asked) {
   const auto found = x_copies.find(header.key);
-  if (found == x_copies.end()) return;
-  const uint8_t copies = found->second;
-  x_copies.erase(found);
+  const bool is_known = found != x_copies.end();
+  if (!is_known && !is_asked) return;
+  const uint32_t copies = is_asked ? ring::kOwnersMax : uint32_t{found->second};
+  if (is_known) x_copies.erase(found);
+  remove_copies(header, copies);
+}
+
+void PutService::remove_copies(const block::BlockHeader& header, uint32_t copies) {
   if (x_desk.view == nullptr) return;
   const Position position = ring::position_of(header.key.tenant, header.key.space, header.anchor);
   const auto owners = x_desk.view->ring.owners(position, copies);

@@ -22,8 +22,9 @@ class PutService {
   void begin(Peer& peer, wire::Route route, const wire::PutRequest& request,
              fabric::Payload& payload);
 
-  // A block left the tier: its copies elsewhere are to go as well.
-  void on_removed(const block::BlockHeader& header);
+  // A block left the tier: its copies elsewhere are to go as well, as far as this primary has fed
+  // them, or, when a requester asked for its removal, wherever the ring would have them.
+  void on_removed(const block::BlockHeader& header, bool is_asked);
 
   size_t tick(Instant now);
 
@@ -56,6 +57,7 @@ class PutService {
   void on_received(Work& work, Code code, uint32_t crc32c);
   void keep(Work& work);
   void feed_backups(Work& work);
+  void remove_copies(const block::BlockHeader& header, uint32_t copies);
   void on_fed(Work& work);
   void answer(Work& work, uint8_t copies, const Feed* feed);
   void refuse(Work& work, const Status& why);

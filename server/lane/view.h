@@ -13,6 +13,8 @@ struct ClusterView {
   ring::ClusterConfig config;
   ring::Ring ring;
   ServerId self;  // kNoServer while the config does not know this server
+  // Kept from an earlier run of the server: whatever a router says is newer.
+  bool is_remembered = false;
 
   Epoch epoch() const { return config.epoch; }
 };
@@ -20,6 +22,7 @@ struct ClusterView {
 using ClusterViewPtr = std::shared_ptr<const ClusterView>;
 
 // Draws the ring. `self_name` names this server. Returns: the view, invalid_argument (config).
-Result<ClusterViewPtr> make_view(ring::ClusterConfig config, std::string_view self_name);
+Result<ClusterViewPtr> make_view(ring::ClusterConfig config, std::string_view self_name,
+                                 bool is_remembered = false);
 
 }  // namespace tarn::lane

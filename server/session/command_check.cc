@@ -102,8 +102,11 @@ Status validate(const v1::SessionCommand& command) {
     case v1::SessionCommand::kUpdate:
       TARN_RETURN_IF_ERROR(check_ttl(command.update().ttl_ms()));
       return check_request_id(command.update().request_id());
-    case v1::SessionCommand::kResolve:
     case v1::SessionCommand::kDelete:
+      // Older routers send none: then a retry is a delete of its own.
+      if (command.delete_().request_id().empty()) return Status::ok();
+      return check_request_id(command.delete_().request_id());
+    case v1::SessionCommand::kResolve:
       return Status::ok();
     case v1::SessionCommand::OP_NOT_SET:
       break;

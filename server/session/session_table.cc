@@ -49,6 +49,8 @@ const std::string* request_id_of(const v1::SessionCommand& command) {
       return &command.truncate().request_id();
     case Op::kUpdate:
       return &command.update().request_id();
+    case Op::kDelete:
+      return &command.delete_().request_id();
     default:
       return nullptr;
   }
@@ -72,19 +74,33 @@ bool makes_session(const v1::SessionCommand& command) {
   return command.op_case() == Op::kCreate || command.op_case() == Op::kFork;
 }
 
+v1::SessionResult gone() {
+  v1::SessionResult result;
+  result.set_outcome(v1::OUTCOME_OK);
+  return result;
+}
+
+// What is kept of the request, if it was applied before. A delete has version 0.
+const v1::AppliedRequest* find_applied(const v1::SessionState& state,
+                                       const v1::SessionCommand& command) {
+  const std::string* id = request_id_of(command);
+  if (id == nullptr || id->empty()) return nullptr;
+  const bool is_delete = command.op_case() == Op::kDelete;
+  for (const auto& applied : state.applied()) {
+    if (applied.request_id() == *id && (applied.version() == 0) == is_delete) return &applied;
+  }
+  return nullptr;
+}
+
 // The first result of a request that was applied before.
 std::optional<v1::SessionResult> earlier_result(const v1::SessionState& state,
                                                 const v1::SessionCommand& command) {
-  const std::string* id = request_id_of(command);
-  if (id == nullptr || id->empty()) return std::nullopt;
-  for (const auto& applied : state.applied()) {
-    if (applied.request_id() != *id) continue;
-    v1::SessionResult result = done(state.manifest(), makes_session(command));
-    result.set_version(applied.version());
-    result.set_block_count(applied.block_count());
-    return result;
-  }
-  return std::nullopt;
+  const v1::AppliedRequest* applied = find_applied(state, command);
+  if (applied == nullptr) return std::nullopt;
+  v1::SessionResult result = done(state.manifest(), makes_session(command));
+  result.set_version(applied->version());
+  result.set_block_count(applied->block_count());
+  return result;
 }
 
 void remember(v1::SessionState& state, const v1::SessionCommand& command) {
@@ -95,6 +111,15 @@ void remember(v1::SessionState& state, const v1::SessionCommand& command) {
   applied->set_request_id(*id);
   applied->set_version(state.manifest().version());
   applied->set_block_count(block_count(state.manifest()));
+}
+
+// Empties the state, but for the deletes that were applied to sessions of its name.
+void keep_deletes(v1::SessionState& state) {
+  v1::SessionState fresh;
+  for (const auto& applied : state.applied()) {
+    if (applied.version() == 0) *fresh.add_applied() = applied;
+  }
+  state = std::move(fresh);
 }
 
 v1::Manifest new_manifest(const v1::SessionCommand& command, int64_t unix_ms) {
@@ -166,8 +191,8 @@ std::optional<v1::SessionResult> refusal(const v1::Manifest& manifest,
 
 }  // namespace
 
-const v1::SessionState* SessionTable::find(const std::string& tenant, const std::string& id,
-                                           int64_t unix_ms) const {
+const v1::SessionState* SessionTable::find_any(const std::string& tenant, const std::string& id,
+                                               int64_t unix_ms) const {
   const auto found = x_sessions.find({tenant, id});
   if (found == x_sessions.end()) return nullptr;
   const int64_t expires = found->second.manifest().expires_unix_ms();
@@ -175,15 +200,34 @@ const v1::SessionState* SessionTable::find(const std::string& tenant, const std:
   return expired ? nullptr : &found->second;
 }
 
+const v1::SessionState* SessionTable::find(const std::string& tenant, const std::string& id,
+                                           int64_t unix_ms) const {
+  const v1::SessionState* state = find_any(tenant, id, unix_ms);
+  return state == nullptr || state->deleted() ? nullptr : state;
+}
+
+// Also a delete that finds nothing goes through the log, when it may be retried: by then somebody
+// may have made a session of that name.
+std::optional<v1::SessionResult> SessionTable::answer_delete(const v1::SessionCommand& command,
+                                                             int64_t unix_ms) const {
+  const v1::SessionState* state =
+      find_any(command.tenant(), command.delete_().session_id(), unix_ms);
+  if (state != nullptr && find_applied(*state, command) != nullptr) return gone();
+  const bool is_there = state != nullptr && !state->deleted();
+  if (!is_there && command.delete_().request_id().empty()) return gone();
+  return std::nullopt;
+}
+
 std::optional<v1::SessionResult> SessionTable::answer(const v1::SessionCommand& command,
                                                       int64_t unix_ms) const {
   const std::string& id = rpc::session_id_of(command);
-  const v1::SessionState* state = find(command.tenant(), id, unix_ms);
-  if (command.op_case() == Op::kDelete) {
-    if (state != nullptr) return std::nullopt;
-    v1::SessionResult gone;
-    gone.set_outcome(v1::OUTCOME_OK);
-    return gone;
+  if (command.op_case() == Op::kDelete) return answer_delete(command, unix_ms);
+  const v1::SessionState* state = find_any(command.tenant(), id, unix_ms);
+  if (state != nullptr && state->deleted()) {
+    if (makes_session(command) && find_applied(*state, command) != nullptr) {
+      return refuse(Code::not_found, "session '" + id + "' was deleted after this had made it");
+    }
+    state = nullptr;
   }
   if (state == nullptr) {
     if (makes_session(command)) return std::nullopt;
@@ -199,14 +243,13 @@ v1::SessionResult SessionTable::apply(const v1::SessionCommand& command, int64_t
   if (auto answered = answer(command, unix_ms)) return *answered;
   const Key key(command.tenant(), rpc::session_id_of(command));
   if (command.op_case() == Op::kDelete) {
-    x_sessions.erase(key);
-    v1::SessionResult gone;
-    gone.set_outcome(v1::OUTCOME_OK);
-    return gone;
+    bury(key, command, unix_ms);
+    forget_buried(unix_ms);
+    return gone();
   }
   v1::SessionState& state = x_sessions[key];
   if (makes_session(command)) {
-    state.Clear();
+    keep_deletes(state);
     state.set_tenant(command.tenant());
     *state.mutable_manifest() = new_manifest(command, unix_ms);
     state.mutable_manifest()->set_version(1);
@@ -219,19 +262,49 @@ v1::SessionResult SessionTable::apply(const v1::SessionCommand& command, int64_t
   return done(state.manifest(), makes_session(command));
 }
 
+void SessionTable::bury(const Key& key, const v1::SessionCommand& command, int64_t unix_ms) {
+  v1::SessionState& state = x_sessions[key];
+  state.set_tenant(key.first);
+  state.set_deleted(true);
+  state.clear_manifest();
+  state.mutable_manifest()->set_session_id(key.second);
+  state.mutable_manifest()->set_expires_unix_ms(unix_ms + kDeletedKeptMs);
+  remember(state, command);
+  x_buried.push_back({unix_ms + kDeletedKeptMs, key});
+}
+
+void SessionTable::forget_buried(int64_t unix_ms) {
+  for (; !x_buried.empty() && x_buried.front().until_unix_ms <= unix_ms; x_buried.pop_front()) {
+    const auto found = x_sessions.find(x_buried.front().key);
+    const bool is_due = found != x_sessions.end() && found->second.deleted() &&
+                        found->second.manifest().expires_unix_ms() <= unix_ms;
+    if (is_due) x_sessions.erase(found);
+  }
+}
+
 v1::SlotSnapshot SessionTable::snapshot(int64_t unix_ms) const {
   v1::SlotSnapshot snapshot;
   for (const auto& [key, state] : x_sessions) {
-    if (find(key.first, key.second, unix_ms) != nullptr) *snapshot.add_sessions() = state;
+    if (find_any(key.first, key.second, unix_ms) != nullptr) *snapshot.add_sessions() = state;
   }
   return snapshot;
 }
 
 void SessionTable::restore(const v1::SlotSnapshot& snapshot) {
-  x_sessions.clear();
+  clear();
   for (const auto& state : snapshot.sessions()) {
-    x_sessions[{state.tenant(), state.manifest().session_id()}] = state;
+    const Key key(state.tenant(), state.manifest().session_id());
+    x_sessions[key] = state;
+    if (state.deleted()) x_buried.push_back({state.manifest().expires_unix_ms(), key});
   }
+  std::stable_sort(x_buried.begin(), x_buried.end(), [](const Buried& a, const Buried& b) {
+    return a.until_unix_ms < b.until_unix_ms;
+  });
+}
+
+void SessionTable::clear() {
+  x_sessions.clear();
+  x_buried.clear();
 }
 
 void SessionTable::list(const v1::ListSlotRequest& request, int64_t unix_ms,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -17,9 +18,13 @@ inline constexpr int kManifestBlocksMax = 65'536;
 inline constexpr int kManifestTokensMax = 8 << 20;
 inline constexpr int kAppliedRequestsMax =
     64;  // retries older than this many changes are not recognised
+// A retry of a delete is recognised for this long after the session went, by the log's time.
+inline constexpr int64_t kDeletedKeptMs = 600'000;
 
 // The sessions of one slot, as its log's entries make them: the same entries give the same table
-// everywhere, whatever the local clock says. One-thread (its slot's lock).
+// everywhere, whatever the local clock says. A deleted session is remembered for a while, so that a
+// late retry of its delete spares a new session of that name, and one of its create makes none.
+// One-thread (its slot's lock).
 class SessionTable {
  public:
   using Key = std::pair<std::string, std::string>;  // tenant name, session id
@@ -35,20 +40,32 @@ class SessionTable {
   // The whole table, without sessions that expired before unix_ms, and back.
   v1::SlotSnapshot snapshot(int64_t unix_ms) const;
   void restore(const v1::SlotSnapshot& snapshot);
-  void clear() { x_sessions.clear(); }
+  void clear();
 
   // Calls `visit` for the tenant's sessions with this prefix after `after`, in order of id, until
   // it returns false.
   void list(const v1::ListSlotRequest& request, int64_t unix_ms,
             const std::function<bool(const v1::Manifest&)>& visit) const;
 
+  // Sessions, those that were deleted or have expired and are still remembered included.
   size_t size() const { return x_sessions.size(); }
 
  private:
+  const v1::SessionState* find_any(const std::string& tenant, const std::string& id,
+                                   int64_t unix_ms) const;
   const v1::SessionState* find(const std::string& tenant, const std::string& id,
                                int64_t unix_ms) const;
+  std::optional<v1::SessionResult> answer_delete(const v1::SessionCommand& command,
+                                                 int64_t unix_ms) const;
+  void bury(const Key& key, const v1::SessionCommand& command, int64_t unix_ms);
+  void forget_buried(int64_t unix_ms);
 
   std::map<Key, v1::SessionState> x_sessions;
+  struct Buried {
+    int64_t until_unix_ms;
+    Key key;
+  };
+  std::deque<Buried> x_buried;  // deleted sessions, in the order in which they are forgotten
 };
 
 // Returns: ok, invalid_argument naming the field: ids, sizes, hashes, request ids.

@@ -115,6 +115,11 @@ void SlotStore::set_config(std::shared_ptr<const ring::ClusterConfig> config, Se
   x_wake.notify_all();
 }
 
+void SlotStore::forget_config() {
+  const MutexLock lock(x_mutex);
+  x_config = {};
+}
+
 // Where nothing of the slot changed from one epoch to the next, the primary that told us we hold
 // the whole log still acknowledges nothing without us. Across epochs that we did not see it may
 // have: it tells us again.

@@ -45,7 +45,10 @@ class SlotStore {
   ~SlotStore();
 
   Incarnation incarnation() const { return x_log->incarnation(); }
+  // Epochs only rise, until forget_config: then the next config may be of any epoch. What the logs
+  // have promised stays promised.
   void set_config(std::shared_ptr<const ring::ClusterConfig> config, ServerId self);
+  void forget_config();
 
   v1::SessionResult execute(const v1::SessionCommand& command, Instant deadline = kNever);
   // Sessions of the tenant in all slots that this server is primary of, in order of id.

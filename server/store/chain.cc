@@ -13,13 +13,6 @@ bool stands_before(const StoredBlock* a, const StoredBlock* b) {
          std::tie(b->header.index, b->header.key.shard);
 }
 
-const Extent* child_behind(const Extent& extent, uint32_t index) {
-  for (const Extent* child : extent.children) {
-    if (child->parent_index >= index && !child->is_empty()) return child;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 void add_block(Extent& extent, StoredBlock& block) {
@@ -34,34 +27,6 @@ void take_block(Extent& extent, StoredBlock& block) {
   TARN_CHECK(place != extent.blocks.end());
   extent.blocks.erase(place);
   block.extent = nullptr;
-}
-
-bool link(Extent& child, Extent& parent, uint32_t parent_index) {
-  for (const Extent* up = &parent; up != nullptr; up = up->parent) {
-    if (up == &child) return false;
-  }
-  TARN_CHECK(child.parent == nullptr);
-  child.parent = &parent;
-  child.parent_index = parent_index;
-  parent.children.push_back(&child);
-  return true;
-}
-
-void unlink(Extent& extent) {
-  for (Extent* child : extent.children)
-    child->parent = nullptr;
-  extent.children.clear();
-  if (extent.parent == nullptr) return;
-  auto& siblings = extent.parent->children;
-  siblings.erase(std::find(siblings.begin(), siblings.end(), &extent));
-  extent.parent = nullptr;
-}
-
-StoredBlock* next_to_go(const Extent& extent) {
-  const Extent* leaf = &extent;
-  while (const Extent* child = child_behind(*leaf, leaf->deepest()->header.index))
-    leaf = child;
-  return leaf->deepest();
 }
 
 bool may_go(const StoredBlock& block) {

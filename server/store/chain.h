@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/block/header.h"
 #include "common/ring/extent.h"
+#include "server/store/descent.h"
 #include "server/store/slot_allocator.h"
 
 namespace tarn::store {
@@ -31,13 +32,11 @@ struct StoredBlock {
 enum class QueueKind : uint8_t { none, small, main };
 
 // The blocks of one extent, as eviction sees them: they come and go at the deep end. Owned by the
-// Chains; one-thread.
+// tier; one-thread.
 struct Extent {
   ring::ExtentKey key;
   std::vector<StoredBlock*> blocks;  // by index, then shard
-  Extent* parent = nullptr;          // the extent that this one continues, while it is here
-  uint32_t parent_index = 0;         // of the block that it continues
-  std::vector<Extent*> children;
+  BlockPrint parent;                 // of the Lineage: the block that this extent continues
 
   // Of the EvictionQueue that holds it.
   QueueKind queue = QueueKind::none;
@@ -53,16 +52,6 @@ struct Extent {
 // Adds and removes a block at its place in the extent.
 void add_block(Extent& extent, StoredBlock& block);
 void take_block(Extent& extent, StoredBlock& block);
-
-// Records that `child` continues `parent` behind its block `parent_index`; refuses (false) what
-// would make a chain run in a circle.
-bool link(Extent& child, Extent& parent, uint32_t parent_index);
-// Ends all relations of the extent: nobody is its child or parent any more.
-void unlink(Extent& extent);
-
-// The block that has to go first if the extent is to lose its deepest one: itself, or the deepest
-// of an extent that continues it there, and so on. Precondition: the extent is not empty.
-StoredBlock* next_to_go(const Extent& extent);
 
 // True when nothing keeps the block where it is: it is visible and nobody reads it.
 bool may_go(const StoredBlock& block);

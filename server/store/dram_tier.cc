@@ -33,10 +33,16 @@ DomainId domain_of(const block::BlockKey& key) {
 }
 
 DramTier::DramTier(DramTierOptions options)
-    : x_options(std::move(options)), x_memory(x_options.memory), x_seats(x_options.extents_max) {}
+    : x_options(std::move(options)),
+      x_own_descent(x_options.descent == nullptr ? std::make_unique<Descent>() : nullptr),
+      x_lineage(x_options.descent == nullptr ? *x_own_descent : *x_options.descent, x_options.lane),
+      x_memory(x_options.memory),
+      x_seats(x_options.extents_max) {}
 
 DramTier::~DramTier() {
   TARN_CHECK(x_removed.empty());
+  for (const auto& [position, owned] : x_by_position)
+    x_lineage.leave(owned->extent);
 }
 
 const block::BlockHeader* DramTier::find(const block::BlockKey& key) const {
@@ -95,6 +101,7 @@ Result<Slot> DramTier::reserve(const BlockPut& put) {
   block.header.generation = {block.slot.header().generation.load(std::memory_order_relaxed)};
   OwnedExtent& home = extent_for(put);
   add_block(home.extent, block);
+  if (put.header.index == 0) x_lineage.join(home.extent, put.parent);
   queue_of(home.extent).grow(home.extent, put.header.payload_bytes);
   x_blocks.emplace(put.header.key, std::move(owned));
   return Slot(this, &block, block.slot.payload(block.header.payload_bytes));
@@ -111,17 +118,7 @@ DramTier::OwnedExtent& DramTier::extent_for(const BlockPut& put) {
   const Position position = ring::position_of(key.tenant, key.space, key.anchor);
   x_extents.emplace(key, x_by_position.emplace(position, std::move(owned)));
   x_queues[made.queue].add(made.extent);
-  link_to_parent(made.extent, put);
   return made;
-}
-
-void DramTier::link_to_parent(Extent& extent, const BlockPut& put) {
-  if (put.header.index != 0 || put.parent.is_empty()) return;
-  block::BlockKey key = put.header.key;
-  key.hash = put.parent;
-  const auto parent = x_blocks.find(key);
-  if (parent == x_blocks.end()) return;
-  link(extent, *parent->second->extent, parent->second->header.index);
 }
 
 EvictionQueue& DramTier::queue_of(const Extent& extent) {
@@ -201,7 +198,7 @@ void DramTier::drop_extent(Extent& extent, bool evicted) {
   TARN_CHECK(found != x_extents.end());
   const auto by_position = found->second;
   queue_of(extent).remove(extent, evicted);
-  unlink(extent);
+  x_lineage.leave(extent);
   x_extents.erase(found);
   x_by_position.erase(by_position);
 }
@@ -241,47 +238,91 @@ bool DramTier::evict_for(const DomainId& domain, uint64_t bytes) {
   return own != x_queues.end() && evict_from(own->second);
 }
 
+void DramTier::evict(StoredBlock& block) {
+  ++x_evicted_blocks;
+  retire(block, true);
+}
+
+void DramTier::ask_for_way(const Lineage::Turn& turn, uint32_t hops) {
+  TARN_DCHECK(turn.held_by != 0);
+  if (x_options.on_blocked) x_options.on_blocked({print_of(*turn.block), turn.held_by, hops});
+}
+
+// An extent whose turn it is but whose children lie in other lanes keeps its turn: the first of
+// them asks those lanes, and something else goes meanwhile. With nothing else, all of them ask.
 bool DramTier::evict_from(EvictionQueue& queue) {
-  for (size_t tries = queue.size(); tries > 0; --tries) {
+  struct Held {
+    Extent* extent;
+    Lineage::Turn turn;
+  };
+  std::vector<Held> held;
+  bool went = false;
+  for (size_t tries = queue.size(); tries > 0 && !went; --tries) {
     Extent* extent = queue.victim();
-    if (extent == nullptr) return false;
-    StoredBlock* block = next_to_go(*extent);
-    if (may_go(*block)) {
-      ++x_evicted_blocks;
-      retire(*block, true);
-      return true;
-    }
-    queue.pass_over(*extent);
+    if (extent == nullptr) break;
+    const Lineage::Turn turn = x_lineage.next_to_go(*extent);
+    went = turn.is_free();
+    if (!went) queue.pass_over(*extent);
+    if (turn.held_by != 0 && held.size() < kHeldMax) held.push_back({extent, turn});
+    if (went) evict(*turn.block);
   }
-  return false;
+  for (size_t i = held.size(); i-- > 0;) {
+    if (i == 0 || !went) ask_for_way(held[i].turn, 0);
+    queue.bring_back(*held[i].extent);
+  }
+  return went;
+}
+
+size_t DramTier::make_way(const MakeWay& wanted) {
+  size_t gone = 0;
+  while (gone < kEvictionsMax) {
+    Extent* child = x_lineage.child_of(wanted.parent);
+    if (child == nullptr) break;
+    const Lineage::Turn turn = x_lineage.next_to_go(*child);
+    if (turn.is_free()) {
+      evict(*turn.block);
+      ++gone;
+    } else if (turn.held_by == 0) {
+      break;
+    } else if (wanted.hops < kHopsMax) {
+      ask_for_way(turn, wanted.hops + 1);
+      break;
+    } else {
+      x_lineage.leave(*child);
+    }
+  }
+  return gone;
 }
 
 // True when at least one block went.
 bool DramTier::clear_slab(SlabUse& slab) {
   bool any = false;
+  size_t asks_left = kHeldMax;
   // Evictions free slots and so change the owners; the slab itself stays until its room is wanted.
   for (size_t slot = 0; slot < slab.owners.size(); ++slot) {
     if (slab.owners[slot] == nullptr) continue;
     auto& block = block_of(slab.owners[slot]);
     if (block.state != StoredBlock::State::visible) continue;
-    any = evict_with_deeper(block) || any;
+    any = evict_with_deeper(block, asks_left) || any;
   }
   return any;
 }
 
 // Evicts the block after all that hang on it. True when at least one block went.
-bool DramTier::evict_with_deeper(StoredBlock& block) {
+bool DramTier::evict_with_deeper(StoredBlock& block, size_t& asks_left) {
   bool any = false;
-  while (block.state == StoredBlock::State::visible) {
-    StoredBlock* next = next_to_go(*block.extent);
-    const bool is_last = next == &block;
-    if (!may_go(*next)) return any;
-    ++x_evicted_blocks;
-    retire(*next, true);
+  while (true) {
+    const Lineage::Turn turn = x_lineage.next_to_go(*block.extent);
+    if (turn.held_by != 0 && asks_left > 0) {
+      --asks_left;
+      ask_for_way(turn, 0);
+    }
+    if (!turn.is_free()) return any;
+    const bool is_last = turn.block == &block;
+    evict(*turn.block);
     any = true;
-    if (is_last) break;
+    if (is_last) return any;
   }
-  return any;
 }
 
 TierUsage DramTier::usage() const {

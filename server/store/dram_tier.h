@@ -13,16 +13,30 @@
 #include "common/base/ids.h"
 #include "common/ring/extent.h"
 #include "server/store/chain.h"
+#include "server/store/descent.h"
 #include "server/store/eviction_queue.h"
+#include "server/store/lineage.h"
 #include "server/store/slot_allocator.h"
 #include "server/store/tier.h"
 
 namespace tarn::store {
 
+// One lane asks others to evict what continues a block of its own, which is to go next.
+struct MakeWay {
+  BlockPrint parent;
+  LaneSet lanes = 0;  // that are asked
+  uint32_t hops = 0;  // lanes that passed this on, since what is in their way lies elsewhere again
+};
+
 struct DramTierOptions {
   SlotAllocatorOptions memory;
   uint64_t extents_max = 4'000'000;
   ChangeSink on_change;  // visible and removed blocks; not called while the tier is destroyed
+  uint32_t lane = 0;
+  Descent* descent =
+      nullptr;  // of all lanes of the server; outlives the tier. Null: one of its own
+  // Hands it to the lanes' queues; may lose it. Never calls a tier.
+  std::function<void(const MakeWay&)> on_blocked;
 };
 
 // Positions of a scan, both inclusive.
@@ -34,11 +48,16 @@ struct PositionRange {
 // The dram of one lane: an index from key to slot, the extents that say which block goes first, and
 // the memory under them. One-thread (the lane's). Life: construct, use, destroy when no pin and no
 // slot of it is left. Invariants: a visible block's bytes never change; a slot's memory is used
-// again only when nobody reads or fills it; no parent is evicted before its child.
+// again only when nobody reads or fills it; no parent is evicted before its child, in whichever
+// lane of the server that lies (docs/ARCHITECTURE.md).
 class DramTier : public Tier {
  public:
   // Blocks that one put may push out one by one before it is answered overloaded.
   static constexpr uint32_t kEvictionsMax = 4096;
+  // Extents held by other lanes that keep their turn, and ask, in one search for room.
+  static constexpr size_t kHeldMax = 16;
+  // Lanes that pass a request to make way on; behind that is a circle.
+  static constexpr uint32_t kHopsMax = 4096;
 
   explicit DramTier(DramTierOptions options);
   ~DramTier() override;
@@ -51,6 +70,11 @@ class DramTier : public Tier {
   void publish(Slot slot) override;
   Status remove(const block::BlockKey& key) override;
   TierUsage usage() const override;
+
+  // Another lane asks for it: evicts what continues the block here, and what hangs on that, as far
+  // as nobody reads it; passes the request on where other lanes are in the way. Returns how many
+  // blocks went.
+  size_t make_way(const MakeWay& wanted);
 
   // Removes all visible blocks of the tenant, or of one space of it (zero: all); returns how many.
   // Blocks that are still on their way stay: whoever puts them is fenced by the epoch.
@@ -83,10 +107,11 @@ class DramTier : public Tier {
   bool evict_for(const DomainId& domain, uint64_t bytes);
   bool evict_from(EvictionQueue& queue);
   bool clear_slab(SlabUse& slab);
-  bool evict_with_deeper(StoredBlock& block);
+  bool evict_with_deeper(StoredBlock& block, size_t& asks_left);
+  void evict(StoredBlock& block);
+  void ask_for_way(const Lineage::Turn& turn, uint32_t hops);
 
   OwnedExtent& extent_for(const BlockPut& put);
-  void link_to_parent(Extent& extent, const BlockPut& put);
   // Takes the block out of its extent, the index and the tables.
   void detach(StoredBlock& block, bool evicted);
   void drop_extent(Extent& extent, bool evicted);
@@ -95,6 +120,8 @@ class DramTier : public Tier {
   EvictionQueue& queue_of(const Extent& extent);
 
   DramTierOptions x_options;
+  const std::unique_ptr<Descent> x_own_descent;
+  Lineage x_lineage;
   SlotAllocator x_memory;
   absl::flat_hash_map<block::BlockKey, std::unique_ptr<StoredBlock>, std::hash<block::BlockKey>>
       x_blocks;

@@ -89,4 +89,9 @@ void EvictionQueue::pass_over(Extent& extent) {
   list.splice(list.begin(), list, extent.place);
 }
 
+void EvictionQueue::bring_back(Extent& extent) {
+  auto& list = list_of(extent);
+  list.splice(list.end(), list, extent.place);
+}
+
 }  // namespace tarn::store

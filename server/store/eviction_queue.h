@@ -40,6 +40,8 @@ class EvictionQueue {
 
   // The victim cannot give anything now: it waits for another turn.
   void pass_over(Extent& extent);
+  // It is its turn again.
+  void bring_back(Extent& extent);
 
   static void hit(Extent& extent);
 

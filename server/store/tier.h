@@ -89,7 +89,7 @@ using ReadDone = std::function<void(Result<Pin>)>;
 
 // A place that blocks live in: dram, and below it flash and object. One-thread (its lane's).
 // Invariants: a block is found only while all of its bytes are there; of the blocks of a chain that
-// the tier chooses to evict none goes before its child.
+// the tier chooses to evict none goes before its child on the same server.
 class Tier {
  public:
   virtual ~Tier() = default;

@@ -44,7 +44,10 @@ ring::ClusterConfig make_config(uint64_t epoch, uint32_t servers,
 }
 
 LaneRig::LaneRig(fabric::LoopHub& hub, const Clock& c, std::string n, WireUp wire_up)
-    : clock(c), name(std::move(n)) {
+    : LaneRig(hub, c, std::move(n), std::move(wire_up), Memory()) {}
+
+LaneRig::LaneRig(fabric::LoopHub& hub, const Clock& c, std::string n, WireUp wire_up, Memory memory)
+    : clock(c), name(std::move(n)), events(memory.events_max) {
   pool = std::move(*memory::SlabPool::open(
       {.shelves = {{memory::kMixedSlabBytes, 2}, {memory::kClassSlabBytes, 2}},
        .prefault = false}));
@@ -52,8 +55,11 @@ LaneRig::LaneRig(fabric::LoopHub& hub, const Clock& c, std::string n, WireUp wir
   port = fabric::LoopPort::open(hub, name).value();
   store::DramTierOptions options;
   options.memory.pool = pool.get();
-  options.memory.cap_bytes = 128 * kMiB;
-  options.on_change = [this](const store::BlockChange& change) { service->on_change(change); };
+  options.memory.cap_bytes = memory.cap_bytes;
+  options.on_change = [this](const store::BlockChange& change) {
+    events.append(change);
+    service->on_change(change);
+  };
   tier = std::make_unique<store::DramTier>(options);
   desk = std::make_unique<Desk>(Desk::Place{}, clock, *tier, metrics);
   backups = std::make_unique<Backups>(*desk, std::move(wire_up));
@@ -184,6 +190,7 @@ wire::PutRequest ClientRig::request_of(const Block& block) const {
   request.hash = test_hash(block.hash);
   request.anchor = test_hash(block.anchor == 0 ? block.hash : block.anchor);
   request.index = block.index;
+  if (block.parent != 0) request.parent = test_hash(block.parent);
   request.extent_blocks = 32;
   request.copies = block.copies;
   request.allow_less = block.allow_less;

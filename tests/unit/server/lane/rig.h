@@ -11,6 +11,7 @@
 #include "common/fabric/loop_port.h"
 #include "server/lane/block_service.h"
 #include "server/store/dram_tier.h"
+#include "server/store/event_log.h"
 
 namespace tarn::lane {
 
@@ -23,7 +24,13 @@ ring::ClusterConfig make_config(uint64_t epoch, uint32_t servers,
 // One lane without a thread, on a loop port named after its server, driven by the test.
 class LaneRig {
  public:
+  struct Memory {
+    uint64_t cap_bytes = 128ull << 20;
+    size_t events_max = store::EventLog::kCapacityDefault;
+  };
   LaneRig(fabric::LoopHub& hub, const Clock& clock, std::string name, WireUp wire_up = {});
+  LaneRig(fabric::LoopHub& hub, const Clock& clock, std::string name, WireUp wire_up,
+          Memory memory);
   ~LaneRig();
 
   void set_config(const ring::ClusterConfig& config);
@@ -37,6 +44,7 @@ class LaneRig {
   std::unique_ptr<memory::SlabPool> pool;
   metrics::Registry registry;
   LaneMetrics metrics{registry, 0};
+  store::EventLog events;
   std::unique_ptr<BlockService> service;
   std::unique_ptr<fabric::LoopPort> port;
   std::unique_ptr<store::DramTier> tier;
@@ -70,6 +78,7 @@ class ClientRig {
     bool allow_less = false;
     uint64_t bytes = 10'000;
     uint64_t epoch = 1;
+    uint64_t parent = 0;  // 0: none
   };
   // Begins a put; `op` ends with its code. The payload is made from the hash.
   Status begin_put(fabric::PutOp& op, const Block& block, bool& ended);

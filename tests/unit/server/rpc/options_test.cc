@@ -40,6 +40,74 @@ TEST(ServerOptions, SaysWhichItemIsWrong) {
   EXPECT_NE(message({"--dram-bites", "1GiB"}).find("dram-bites"), std::string::npos);
 }
 
+TEST(ServerOptions, ValuesAtTheirLimits) {
+  struct {
+    const char* item;
+    const char* value;
+    const char* names;  // null: it is fine
+  } const cases[] = {
+      {"--dram-bytes", "64MiB", nullptr},
+      {"--dram-bytes", "63MiB", "dram"},
+      {"--dram-bytes", "1025TiB", "dram"},
+      {"--dram-bytes", "-1", "dram"},
+      {"--dram-bytes", "lots", "dram"},
+      {"--lanes", "1025", "lanes"},
+      {"--lanes", "x", "lanes"},
+      {"--weight", "0", nullptr},
+      {"--weight", "1000", nullptr},
+      {"--weight", "1001", "weight"},
+      {"--spin-us", "1000000", nullptr},
+      {"--spin-us", "1000001", "spin"},
+      {"--log-level", "loud", "log"},
+      {"--ucx-shm", "on", "ucx"},
+      {"--tenant-dram-bytes", "0", nullptr},
+  };
+  for (const auto& each : cases) {
+    const auto options =
+        parse({"--name", "s1", "--data-dir", "/d", "--secrets-dir", "/s", each.item, each.value});
+    EXPECT_EQ(options.has_value(), each.names == nullptr) << each.item << " " << each.value;
+    if (options.has_value() || each.names == nullptr) continue;
+    EXPECT_EQ(options.error().code(), Code::invalid_argument);
+    EXPECT_NE(options.error().message().find(each.names), std::string::npos)
+        << options.error().message();
+  }
+}
+
+TEST(ServerOptions, EveryItemIsTakenOver) {
+  const auto options = parse({"--name",
+                              "s1",
+                              "--listen",
+                              "10.0.0.1:1",
+                              "--advertise",
+                              "h:2",
+                              "--weight",
+                              "250",
+                              "--tenant-dram-bytes",
+                              "3GiB",
+                              "--data-dir",
+                              "/d",
+                              "--secrets-dir",
+                              "/s",
+                              "--insecure-loopback=true",
+                              "--fabric-device",
+                              "mlx5_0:1",
+                              "--metrics-listen",
+                              "127.0.0.1:3",
+                              "--dram-bytes",
+                              "1GiB",
+                              "--lanes",
+                              "2"});
+  ASSERT_TRUE(options.has_value()) << options.error().message();
+  EXPECT_EQ(options->listen, "10.0.0.1:1");
+  EXPECT_EQ(options->advertise, "h:2");
+  EXPECT_EQ(options->weight, 250u);
+  EXPECT_EQ(options->tenant_dram_bytes, 3 * kGiB);
+  EXPECT_TRUE(options->insecure_loopback);
+  EXPECT_FALSE(options->trusts_shm);
+  EXPECT_EQ(options->fabric_device, "mlx5_0:1");
+  EXPECT_EQ(options->metrics_listen, "127.0.0.1:3");
+}
+
 TEST(ServerOptions, LanesFollowProcessorsAndMemory) {
   ServerOptions options;
   options.dram_bytes = 64 * kMiB;

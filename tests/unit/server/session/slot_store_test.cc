@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
 #include <thread>
 
 #include "common/base/fault_point.h"
@@ -276,50 +275,6 @@ TEST_F(Slots, racing_appends_give_one_history) {
     thread.join();
   EXPECT_EQ(block_count(cluster.run(resolve("s")).manifest()), static_cast<uint64_t>(won.load()));
   EXPECT_GT(won.load(), 0);
-}
-
-// Random commands under random cuts, deaths, restarts and epochs, against a model: what was
-// acknowledged is never lost, and nothing is ever there twice.
-TEST_F(Slots, acknowledged_appends_survive_random_faults) {
-  for (uint32_t seed = 1; seed <= 6; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    std::mt19937 random(seed);
-    ClusterOfSlots cluster(3);
-    std::mt19937 cuts(seed + 100);
-    cluster.allow = [&](uint32_t, uint32_t) { return cuts() % 8 != 0; };
-    cluster.lost_answers = seed % 2 == 0;
-    while (cluster.run(create("s", 1)).outcome() != v1::OUTCOME_OK) {
-    }
-    std::vector<std::string> acknowledged;
-    uint64_t version = 1;
-    int request = 2;
-    for (int step = 0; step < 120; ++step) {
-      if (random() % 20 == 0) cluster.set_config(cluster.config());
-      if (random() % 25 == 0) {
-        const uint32_t id = 1 + static_cast<uint32_t>(random() % 3);
-        cluster.kill(id);
-        cluster.start(id);
-      }
-      const auto result = cluster.run(append("s", version, request));
-      if (result.outcome() != v1::OUTCOME_OK) {
-        ASSERT_NE(result.outcome(), v1::OUTCOME_NOT_FOUND);
-        ASSERT_NE(result.outcome(), v1::OUTCOME_CONFLICT) << result.message();
-        continue;  // the same request again
-      }
-      acknowledged.push_back("h" + std::to_string(request++));
-      version = result.version();
-    }
-    cluster.allow = [](uint32_t, uint32_t) { return true; };
-    const auto manifest = cluster.run(resolve("s")).manifest();
-    std::vector<std::string> stored;
-    for (const auto& run : manifest.runs()) {
-      stored.insert(stored.end(), run.hashes().begin(), run.hashes().end());
-    }
-    // The last request may be there without having been acknowledged.
-    if (stored.size() == acknowledged.size() + 1) stored.pop_back();
-    EXPECT_EQ(stored, acknowledged);
-    EXPECT_GT(acknowledged.size(), 20u);
-  }
 }
 
 }  // namespace

@@ -25,41 +25,6 @@ TEST(Chain, BlocksStandByIndexThenShard) {
   EXPECT_EQ(c.extent, nullptr);
 }
 
-TEST(Chain, AChildGoesBeforeTheBlockThatItContinues) {
-  Extent parent, child, grandchild;
-  StoredBlock p0 = block_at(0), p1 = block_at(1), c0 = block_at(0), g0 = block_at(0);
-  add_block(parent, p0);
-  add_block(parent, p1);
-  add_block(child, c0);
-  add_block(grandchild, g0);
-  ASSERT_TRUE(link(child, parent, 0));
-  ASSERT_TRUE(link(grandchild, child, 0));
-  EXPECT_EQ(next_to_go(parent), &p1) << "nothing continues it";
-  take_block(parent, p1);
-  EXPECT_EQ(next_to_go(parent), &g0);
-  take_block(grandchild, g0);
-  EXPECT_EQ(next_to_go(parent), &c0);
-  take_block(child, c0);
-  EXPECT_EQ(next_to_go(parent), &p0);
-}
-
-TEST(Chain, NoCircles) {
-  Extent a, b;
-  ASSERT_TRUE(link(b, a, 0));
-  EXPECT_FALSE(link(a, b, 0));
-  EXPECT_FALSE(link(a, a, 0));
-}
-
-TEST(Chain, UnlinkEndsAllRelations) {
-  Extent a, b, c;
-  ASSERT_TRUE(link(b, a, 0));
-  ASSERT_TRUE(link(c, b, 3));
-  unlink(b);
-  EXPECT_TRUE(a.children.empty());
-  EXPECT_EQ(b.parent, nullptr);
-  EXPECT_EQ(c.parent, nullptr);
-}
-
 TEST(Chain, WhatIsReadOrOnItsWayStays) {
   StoredBlock block = block_at(0);
   EXPECT_TRUE(may_go(block));

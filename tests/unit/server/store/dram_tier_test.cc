@@ -11,34 +11,10 @@
 
 #include "common/base/fault_point.h"
 #include "common/base/units.h"
+#include "tests/unit/server/store/tier_rig.h"
 
 namespace tarn::store {
 namespace {
-
-block::BlockHash hash_of(uint64_t number) {
-  return *block::BlockHash::from(std::string_view(reinterpret_cast<const char*>(&number), 8));
-}
-
-struct PutSpec {
-  uint64_t hash = 0;
-  uint64_t anchor = 0;
-  uint32_t index = 0;
-  uint64_t parent = 0;  // 0: none
-  uint64_t bytes = 16 * kKiB;
-  uint8_t tenant = 1;
-};
-
-BlockPut make_put(const PutSpec& spec) {
-  BlockPut put;
-  put.header.key.tenant.bytes[0] = spec.tenant;
-  put.header.key.space.bytes[0] = 9;
-  put.header.key.hash = hash_of(spec.hash);
-  put.header.anchor = hash_of(spec.anchor == 0 ? spec.hash : spec.anchor);
-  put.header.index = spec.index;
-  put.header.payload_bytes = spec.bytes;
-  if (spec.parent != 0) put.parent = hash_of(spec.parent);
-  return put;
-}
 
 class DramTierTest : public ::testing::Test {
  protected:
