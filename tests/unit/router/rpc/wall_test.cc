@@ -42,6 +42,8 @@ const std::map<std::string, std::set<Role>> kMayCall = {
     {"tarn.v1.Admin.GetStatus", kAll},
     {"tarn.v1.Admin.DrainServer", kOperators},
     {"tarn.v1.Admin.RevokeTenant", kOperators},
+    {"tarn.v1.Admin.ListSlots", kOperators},
+    {"tarn.v1.Admin.AbandonSlots", kOperators},
     {"tarn.v1.Sessions.CreateSession", kTenants},
     {"tarn.v1.Sessions.AppendSession", kTenants},
     {"tarn.v1.Sessions.ResolveSession", kTenants},
