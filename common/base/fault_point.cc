@@ -7,9 +7,10 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
-#include <mutex>
 #include <thread>
 #include <vector>
+
+#include "common/base/mutex.h"
 
 namespace tarn::fault {
 namespace {
@@ -20,16 +21,16 @@ struct Point {
   bool armed = false;
 };
 
-std::mutex g_mutex;
+Mutex g_mutex;
 
-std::map<std::string, Point, std::less<>>& points() {
+std::map<std::string, Point, std::less<>>& points() TARN_REQUIRES(g_mutex) {
   static std::map<std::string, Point, std::less<>> all;
   return all;
 }
 
 // Counts the hit and says what to do about it.
 Plan next_step(std::string_view name) {
-  const std::lock_guard lock(g_mutex);
+  const MutexLock lock(g_mutex);
   auto found = points().find(name);
   if (found == points().end()) found = points().emplace(std::string(name), Point{}).first;
   Point& point = found->second;
@@ -90,19 +91,19 @@ Status arm_one(std::string_view text) {
 std::atomic<bool> g_any_armed{false};
 
 void arm(std::string_view name, Plan plan) {
-  const std::lock_guard lock(g_mutex);
+  const MutexLock lock(g_mutex);
   points()[std::string(name)] = {plan, 0, true};
   g_any_armed.store(true);
 }
 
 void disarm_all() {
-  const std::lock_guard lock(g_mutex);
+  const MutexLock lock(g_mutex);
   points().clear();
   g_any_armed.store(false);
 }
 
 uint64_t hits(std::string_view name) {
-  const std::lock_guard lock(g_mutex);
+  const MutexLock lock(g_mutex);
   const auto found = points().find(name);
   return found == points().end() ? 0 : found->second.hit_count;
 }

@@ -7,7 +7,7 @@
 namespace tarn::fabric {
 
 bool GrpcInbox::offer(const std::shared_ptr<GrpcStream>& stream, GrpcFrame* frame) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_closed) return false;
   const bool full =
       x_frame_count == kGrpcInboxFramesMax || x_frame_bytes + frame->bytes() > kGrpcInboxBytesMax;
@@ -23,7 +23,7 @@ bool GrpcInbox::offer(const std::shared_ptr<GrpcStream>& stream, GrpcFrame* fram
 }
 
 void GrpcInbox::post(GrpcEvent event) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_closed) return;
   x_events.push_back(std::move(event));
   x_event.signal();
@@ -31,14 +31,14 @@ void GrpcInbox::post(GrpcEvent event) {
 
 void GrpcInbox::take_all(std::vector<GrpcEvent>* into) {
   TARN_CHECK(into->empty());
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   into->swap(x_events);
 }
 
 void GrpcInbox::make_room(size_t frames, uint64_t bytes) {
   std::vector<std::shared_ptr<GrpcStream>> resumed;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     TARN_CHECK(x_frame_count >= frames && x_frame_bytes >= bytes);
     x_frame_count -= frames;
     x_frame_bytes -= bytes;
@@ -49,7 +49,7 @@ void GrpcInbox::make_room(size_t frames, uint64_t bytes) {
 }
 
 bool GrpcInbox::arm() {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (!x_events.empty()) return false;
   x_event.clear();
   return true;
@@ -58,7 +58,7 @@ bool GrpcInbox::arm() {
 void GrpcInbox::close() {
   std::vector<GrpcEvent> dropped;
   std::vector<std::shared_ptr<GrpcStream>> waiting;
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   x_closed = true;
   dropped.swap(x_events);
   waiting.swap(x_waiting);

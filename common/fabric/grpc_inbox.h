@@ -1,9 +1,9 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/fabric/event.h"
 #include "common/fabric/grpc_frame.h"
 
@@ -47,12 +47,12 @@ class GrpcInbox {
 
  private:
   const Event x_event;
-  std::mutex x_mutex;
-  std::vector<GrpcEvent> x_events;
-  std::vector<std::shared_ptr<GrpcStream>> x_waiting;
-  size_t x_frame_count = 0;
-  uint64_t x_frame_bytes = 0;
-  bool x_closed = false;
+  Mutex x_mutex;
+  std::vector<GrpcEvent> x_events TARN_GUARDED_BY(x_mutex);
+  std::vector<std::shared_ptr<GrpcStream>> x_waiting TARN_GUARDED_BY(x_mutex);
+  size_t x_frame_count TARN_GUARDED_BY(x_mutex) = 0;
+  uint64_t x_frame_bytes TARN_GUARDED_BY(x_mutex) = 0;
+  bool x_closed TARN_GUARDED_BY(x_mutex) = false;
 };
 
 }  // namespace tarn::fabric

@@ -9,7 +9,7 @@
 namespace tarn::fabric {
 
 void GrpcStream::start(GrpcCall* call) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   TARN_CHECK(x_call == nullptr);
   // Closed, or replaced by a newer stream of its client, before its call began.
   if (x_broken) return call->finish(x_why);
@@ -19,12 +19,12 @@ void GrpcStream::start(GrpcCall* call) {
 }
 
 bool GrpcStream::has_room(uint64_t bytes) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return x_outbox.empty() || x_outbox_bytes + bytes <= kGrpcOutboxBytesMax;
 }
 
 Status GrpcStream::send(GrpcOutgoing outgoing) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_broken) return unavailable("the stream is broken: " + x_why);
   x_outbox_bytes += outgoing.bytes;
   x_outbox.push_back(std::move(outgoing));
@@ -39,18 +39,20 @@ void GrpcStream::write_next_locked() {
 }
 
 void GrpcStream::drop(const GrpcInbox* owner, uint64_t connection_id) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const auto first = x_outbox.begin() + (x_writing ? 1 : 0);
+  uint64_t dropped_bytes = 0;
   const auto kept = std::remove_if(first, x_outbox.end(), [&](const GrpcOutgoing& each) {
     const bool mine = each.owner.get() == owner && each.connection_id == connection_id;
-    if (mine) x_outbox_bytes -= each.bytes;
+    if (mine) dropped_bytes += each.bytes;
     return mine;
   });
   x_outbox.erase(kept, x_outbox.end());
+  x_outbox_bytes -= dropped_bytes;
 }
 
 bool GrpcStream::is_broken() {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return x_broken;
 }
 
@@ -58,7 +60,7 @@ void GrpcStream::on_read(bool ok) {
   if (!ok) return break_off("the peer ended the stream");
   grpc::ByteBuffer message;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     message.Swap(&x_incoming);
   }
   auto frame = decode_frame(std::move(message));
@@ -71,7 +73,7 @@ void GrpcStream::deliver(GrpcFrame frame) {
   if (inbox == nullptr) {
     return break_off("there is no lane " + std::to_string(frame.lane));
   }
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_broken) return;
   // Parked first: another thread may resume this stream as soon as the inbox has refused it.
   if (!inbox->offer(shared_from_this(), &frame)) {
@@ -84,7 +86,7 @@ void GrpcStream::deliver(GrpcFrame frame) {
 void GrpcStream::resume() {
   std::optional<GrpcFrame> parked;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     parked.swap(x_parked);
   }
   if (parked) deliver(std::move(*parked));
@@ -93,7 +95,7 @@ void GrpcStream::resume() {
 void GrpcStream::on_write(bool ok) {
   std::optional<GrpcOutgoing> written;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     TARN_CHECK(x_writing && !x_outbox.empty());
     x_writing = false;
     if (ok) {
@@ -112,7 +114,7 @@ void GrpcStream::on_write(bool ok) {
 }
 
 void GrpcStream::break_off(const std::string& why) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   break_locked(why);
 }
 
@@ -128,7 +130,7 @@ void GrpcStream::on_done(const std::string& why, std::shared_ptr<void> call) {
   std::deque<GrpcOutgoing> outbox;
   std::string reason;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     // Where nothing failed before, gRPC's own words are the reason.
     if (!x_broken) x_why = why;
     x_broken = true;

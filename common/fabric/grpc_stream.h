@@ -3,10 +3,10 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "common/base/mutex.h"
 #include "common/fabric/grpc_inbox.h"
 
 namespace tarn::fabric {
@@ -73,21 +73,23 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
 
  private:
   void deliver(GrpcFrame frame);
-  void break_locked(const std::string& why);
-  void write_next_locked();
+  void break_locked(const std::string& why) TARN_REQUIRES(x_mutex);
+  void write_next_locked() TARN_REQUIRES(x_mutex);
   void end_outbox(std::deque<GrpcOutgoing> outbox);
 
   const std::string x_token;
   const Roles x_roles;
-  std::mutex x_mutex;
-  GrpcCall* x_call = nullptr;  // null before start and once it is broken
-  bool x_broken = false;
-  std::string x_why;
-  grpc::ByteBuffer x_incoming;
-  std::optional<GrpcFrame> x_parked;
-  std::deque<GrpcOutgoing> x_outbox;  // the first is being written while x_writing
-  uint64_t x_outbox_bytes = 0;
-  bool x_writing = false;
+  Mutex x_mutex;
+  // Null before start and once it is broken.
+  GrpcCall* x_call TARN_GUARDED_BY(x_mutex) = nullptr;
+  bool x_broken TARN_GUARDED_BY(x_mutex) = false;
+  std::string x_why TARN_GUARDED_BY(x_mutex);
+  grpc::ByteBuffer x_incoming TARN_GUARDED_BY(x_mutex);
+  std::optional<GrpcFrame> x_parked TARN_GUARDED_BY(x_mutex);
+  // The first is being written while x_writing.
+  std::deque<GrpcOutgoing> x_outbox TARN_GUARDED_BY(x_mutex);
+  uint64_t x_outbox_bytes TARN_GUARDED_BY(x_mutex) = 0;
+  bool x_writing TARN_GUARDED_BY(x_mutex) = false;
 };
 
 }  // namespace tarn::fabric

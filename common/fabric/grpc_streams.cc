@@ -5,7 +5,7 @@
 namespace tarn::fabric {
 
 Status GrpcStreams::add_lane(uint32_t lane, std::shared_ptr<GrpcInbox> inbox) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (!x_lanes.emplace(lane, std::move(inbox)).second) {
     return invalid_argument("lane " + std::to_string(lane) + " has a gRPC port already");
   }
@@ -14,7 +14,7 @@ Status GrpcStreams::add_lane(uint32_t lane, std::shared_ptr<GrpcInbox> inbox) {
 
 void GrpcStreams::remove_lane(uint32_t lane) {
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     TARN_CHECK(x_lanes.erase(lane) == 1);
   }
   close_all();
@@ -33,7 +33,7 @@ std::shared_ptr<GrpcStream> GrpcStreams::add_stream(const std::string& token) {
   auto stream = std::make_shared<GrpcStream>(token, std::move(roles));
   std::shared_ptr<GrpcStream> replaced;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     if (x_streams.size() == kGrpcStreamsMax && !x_streams.contains(token)) return nullptr;
     replaced = std::exchange(x_streams[token], stream);
   }
@@ -45,7 +45,7 @@ std::shared_ptr<GrpcStream> GrpcStreams::add_stream(const std::string& token) {
 }
 
 std::shared_ptr<GrpcStream> GrpcStreams::find(const std::string& token) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const auto found = x_streams.find(token);
   return found == x_streams.end() ? nullptr : found->second;
 }
@@ -53,7 +53,7 @@ std::shared_ptr<GrpcStream> GrpcStreams::find(const std::string& token) {
 void GrpcStreams::close_all() {
   std::vector<std::shared_ptr<GrpcStream>> all;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     for (const auto& [token, stream] : x_streams)
       all.push_back(stream);
   }
@@ -62,13 +62,13 @@ void GrpcStreams::close_all() {
 }
 
 std::shared_ptr<GrpcInbox> GrpcStreams::inbox_of(uint32_t lane) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const auto found = x_lanes.find(lane);
   return found == x_lanes.end() ? nullptr : found->second;
 }
 
 std::vector<std::shared_ptr<GrpcInbox>> GrpcStreams::inboxes() {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   std::vector<std::shared_ptr<GrpcInbox>> all;
   for (const auto& [lane, inbox] : x_lanes)
     all.push_back(inbox);
@@ -77,7 +77,7 @@ std::vector<std::shared_ptr<GrpcInbox>> GrpcStreams::inboxes() {
 
 void GrpcStreams::ended(const GrpcEvent& lost) {
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     const auto found = x_streams.find(lost.stream->token());
     if (found != x_streams.end() && found->second == lost.stream) x_streams.erase(found);
   }

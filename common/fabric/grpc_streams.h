@@ -2,11 +2,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/fabric/grpc_stream.h"
 
 namespace tarn::fabric {
@@ -34,9 +34,10 @@ class GrpcStreams : public std::enable_shared_from_this<GrpcStreams> {
   void ended(const GrpcEvent& lost);
   std::vector<std::shared_ptr<GrpcInbox>> inboxes();
 
-  std::mutex x_mutex;
-  std::map<uint32_t, std::shared_ptr<GrpcInbox>> x_lanes;
-  std::unordered_map<std::string, std::shared_ptr<GrpcStream>> x_streams;  // by token
+  Mutex x_mutex;
+  std::map<uint32_t, std::shared_ptr<GrpcInbox>> x_lanes TARN_GUARDED_BY(x_mutex);
+  // By token.
+  std::unordered_map<std::string, std::shared_ptr<GrpcStream>> x_streams TARN_GUARDED_BY(x_mutex);
 };
 
 }  // namespace tarn::fabric

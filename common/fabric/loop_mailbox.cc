@@ -13,7 +13,7 @@ bool LoopMessage::take_back() {
 }
 
 Status LoopMailbox::post_message(std::shared_ptr<LoopMessage> message) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_closed) return unavailable("loop port " + x_name + " is closed");
   if (x_message_count == kLoopInboxMessagesMax) {
     return overloaded("the inbox of loop port " + x_name + " is full");
@@ -33,7 +33,7 @@ void LoopMailbox::post_lost(std::shared_ptr<LoopMailbox> peer) {
 }
 
 void LoopMailbox::post(LoopEvent event) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (x_closed) return;
   x_events.push_back(std::move(event));
   x_event.signal();
@@ -41,25 +41,25 @@ void LoopMailbox::post(LoopEvent event) {
 
 void LoopMailbox::take_all(std::vector<LoopEvent>* into) {
   TARN_CHECK(into->empty());
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   into->swap(x_events);
   x_message_count = 0;
 }
 
 bool LoopMailbox::arm() {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   if (!x_events.empty()) return false;
   x_event.clear();
   return true;
 }
 
 bool LoopMailbox::empty() const {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   return x_events.empty();
 }
 
 std::vector<LoopEvent> LoopMailbox::close() {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   x_closed = true;
   x_message_count = 0;
   return std::move(x_events);

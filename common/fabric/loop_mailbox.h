@@ -2,10 +2,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/fabric/event.h"
 #include "common/fabric/loop_port.h"
 
@@ -64,10 +64,10 @@ class LoopMailbox {
 
   const std::string x_name;
   const Event x_event;
-  mutable std::mutex x_mutex;
-  std::vector<LoopEvent> x_events;
-  size_t x_message_count = 0;
-  bool x_closed = false;
+  mutable Mutex x_mutex;
+  std::vector<LoopEvent> x_events TARN_GUARDED_BY(x_mutex);
+  size_t x_message_count TARN_GUARDED_BY(x_mutex) = 0;
+  bool x_closed TARN_GUARDED_BY(x_mutex) = false;
 };
 
 }  // namespace tarn::fabric

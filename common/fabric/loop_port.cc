@@ -24,7 +24,7 @@ LoopHub::~LoopHub() {
 void LoopHub::set_path(const std::string& from, const std::string& to, Path path) {
   std::vector<Fault::Held> released;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     auto& fault = x_faults[{from, to}];
     if (fault == nullptr) fault = std::make_unique<Fault>();
     fault->path = path;
@@ -47,7 +47,7 @@ void LoopHub::lose(const std::string& a, const std::string& b) {
 }
 
 Status LoopHub::add(std::shared_ptr<LoopMailbox> mailbox) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const std::string name = mailbox->name();
   if (!x_mailboxes.emplace(name, std::move(mailbox)).second) {
     return invalid_argument("there is a loop port " + name + " already");
@@ -59,7 +59,7 @@ void LoopHub::remove(const LoopMailbox& mailbox) {
   std::vector<std::shared_ptr<LoopMailbox>> others;
   std::shared_ptr<LoopMailbox> gone;
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     const auto found = x_mailboxes.find(mailbox.name());
     TARN_CHECK(found != x_mailboxes.end());
     gone = std::move(found->second);
@@ -77,14 +77,14 @@ void LoopHub::remove(const LoopMailbox& mailbox) {
 }
 
 std::shared_ptr<LoopMailbox> LoopHub::find(const std::string& name) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const auto found = x_mailboxes.find(name);
   return found == x_mailboxes.end() ? nullptr : found->second;
 }
 
 Status LoopHub::carry(std::shared_ptr<LoopMessage> message, LoopMailbox& to) {
   {
-    const std::lock_guard lock(x_mutex);
+    const MutexLock lock(x_mutex);
     const auto found = x_faults.find({message->from->name(), to.name()});
     const Path path = found == x_faults.end() ? Path::pass : found->second->path;
     const auto mailbox = x_mailboxes.find(to.name());

@@ -2,9 +2,9 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "common/base/mutex.h"
 #include "common/fabric/fabric.h"
 
 namespace tarn::fabric {
@@ -46,10 +46,10 @@ class LoopHub {
   // Returns: ok, overloaded.
   Status carry(std::shared_ptr<LoopMessage> message, LoopMailbox& to);
 
-  std::mutex x_mutex;
-  std::map<std::string, std::shared_ptr<LoopMailbox>> x_mailboxes;
+  Mutex x_mutex;
+  std::map<std::string, std::shared_ptr<LoopMailbox>> x_mailboxes TARN_GUARDED_BY(x_mutex);
   struct Fault;
-  std::map<Way, std::unique_ptr<Fault>> x_faults;
+  std::map<Way, std::unique_ptr<Fault>> x_faults TARN_GUARDED_BY(x_mutex);
 };
 
 // A fabric within one process, for tests and for programs that hold both sides: the receiver copies

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdio>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -120,13 +121,13 @@ Status UcxContext::register_memory(MutableBytes memory) {
     return unavailable(std::string("UCX registers no memory: ") + ucs_status_string(status));
   }
   forget_memory(memory);
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   x_registered.emplace(memory.data(), handle);
   return Status::ok();
 }
 
 void UcxContext::forget_memory(MutableBytes memory) {
-  const std::lock_guard lock(x_mutex);
+  const MutexLock lock(x_mutex);
   const auto found = x_registered.find(memory.data());
   if (found == x_registered.end()) return;
   if (ucp_mem_unmap(x_handle, found->second) != UCS_OK) log::warn("UCX keeps memory registered");

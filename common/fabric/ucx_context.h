@@ -2,9 +2,9 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "common/base/mutex.h"
 #include "common/fabric/fabric.h"
 #include "common/fabric/ucx_address.h"
 
@@ -48,8 +48,9 @@ class UcxContext {
   const Options x_options;
   const UcxIdentity x_identity;
   ucp_context* const x_handle;
-  std::mutex x_mutex;
-  std::map<const std::byte*, ucp_mem*> x_registered;  // by address
+  Mutex x_mutex;
+  // By address.
+  std::map<const std::byte*, ucp_mem*> x_registered TARN_GUARDED_BY(x_mutex);
 };
 
 }  // namespace tarn::fabric
