@@ -1,8 +1,6 @@
 #include "router/index/index.h"
 
 #include <algorithm>
-#include <mutex>
-#include <shared_mutex>
 
 #include "common/base/check.h"
 #include "common/base/units.h"
@@ -26,11 +24,11 @@ bool is_sound(const StoredBlock& block) {
 
 }  // namespace
 
-Index::Index(uint64_t seed) : x_rows(seed) {}
+Index::Index(uint64_t seed) : x_seed(seed) {}
 Index::~Index() = default;
 
 Handle Index::attach(ServerId server) {
-  const std::lock_guard lock(x_lock);
+  const WriteTurn turn(x_lock);
   return attach_locked(server);
 }
 
@@ -55,16 +53,16 @@ std::optional<Place> Index::place_of(const StoredBlock& block) const {
   place.block = &block;
   place.domain = {block.tenant, block.space};
   place.position = ring::position_of(block.tenant, block.space, block.anchor);
-  const uint64_t seed = x_rows.seed();
-  place.anchor_print = fingerprint_of(seed, block.tenant, block.space, block.anchor);
+  place.anchor_print = fingerprint_of(x_seed, block.tenant, block.space, block.anchor);
   place.print = block.index == 0 ? place.anchor_print
-                                 : fingerprint_of(seed, block.tenant, block.space, block.hash);
+                                 : fingerprint_of(x_seed, block.tenant, block.space, block.hash);
   return place;
 }
 
 void Index::drop_retired(RowRef ref) {
-  x_rows.retain(ref, [this](const Holder& holder) {
-    return x_servers.at(holder.server).retired ? 0 : ~uint64_t{0};
+  const auto* const servers = &x_servers;
+  x_rows.retain(ref, [servers](const Holder& holder) {
+    return servers->at(holder.server).retired ? 0 : ~uint64_t{0};
   });
 }
 
@@ -167,7 +165,7 @@ void Index::apply(Handle handle, std::span<const BlockEvent> events) {
   while (!events.empty()) {
     const auto some = events.first(std::min(events.size(), kEventsPerTurn));
     events = events.subspan(some.size());
-    const std::lock_guard lock(x_lock);
+    const WriteTurn turn(x_lock);
     Server* server = live_server(handle);
     if (server == nullptr) return;
     for (const BlockEvent& event : some)
@@ -176,13 +174,13 @@ void Index::apply(Handle handle, std::span<const BlockEvent> events) {
 }
 
 bool Index::is_live(Handle handle) const {
-  const std::shared_lock lock(x_lock);
+  const ReadTurn turn(x_lock);
   const auto found = x_servers.find(handle);
   return found != x_servers.end() && !found->second.retired;
 }
 
 void Index::retire(Handle handle) {
-  const std::lock_guard lock(x_lock);
+  const WriteTurn turn(x_lock);
   Server* server = live_server(handle);
   if (server == nullptr) return;
   server->retired = true;
@@ -196,7 +194,7 @@ void Index::retire(Handle handle) {
 void Index::sweep_retired() {
   absl::flat_hash_set<Handle> retired;
   {
-    const std::lock_guard lock(x_lock);
+    const WriteTurn turn(x_lock);
     for (const auto& [handle, server] : x_servers) {
       if (server.retired) retired.insert(handle);
     }
@@ -207,7 +205,7 @@ void Index::sweep_retired() {
   };
   for (uint32_t range = 0; range < kRanges; ++range) {
     for (uint32_t number = 0;; number += kRowsPerTurn) {
-      const std::lock_guard lock(x_lock);
+      const WriteTurn turn(x_lock);
       const uint32_t end = std::min(number + kRowsPerTurn, x_rows.row_limit(range));
       for (uint32_t i = number; i < end; ++i) {
         const RowRef ref = RowRef::of(range, i);
@@ -219,13 +217,13 @@ void Index::sweep_retired() {
       if (end == x_rows.row_limit(range)) break;
     }
   }
-  const std::lock_guard lock(x_lock);
+  const WriteTurn turn(x_lock);
   for (const Handle handle : retired)
     x_servers.erase(handle);
 }
 
 IndexStats Index::stats() const {
-  const std::shared_lock lock(x_lock);
+  const ReadTurn turn(x_lock);
   return {x_rows.block_count(), x_rows.row_count(), x_rows.memory_bytes(), x_refused};
 }
 

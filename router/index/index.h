@@ -82,35 +82,38 @@ class Index {
     std::unique_ptr<Scan> scan;
   };
 
-  Handle attach_locked(ServerId server);
-  Server* live_server(Handle handle);
+  Handle attach_locked(ServerId server) TARN_REQUIRES(x_lock);
+  Server* live_server(Handle handle) TARN_REQUIRES(x_lock);
   std::optional<Place> place_of(const StoredBlock& block) const;
-  bool add(Handle handle, const StoredBlock& block, const Place& place);
-  void drop_retired(RowRef row);
-  std::optional<RowRef> row_for(const Place& place, Handle handle);
-  bool seat(RowRef row, const Place& place, Handle handle);
-  void remove(Handle handle, const StoredBlock& block, const Place& place);
-  void apply_one(Handle handle, Server& server, const BlockEvent& event);
-  void retain_seen(Handle handle, const Scan& scan, RowRef row);
-  void add_seen(Handle handle, Server& server, const StoredBlock& block);
+  bool add(Handle handle, const StoredBlock& block, const Place& place) TARN_REQUIRES(x_lock);
+  void drop_retired(RowRef row) TARN_REQUIRES(x_lock);
+  std::optional<RowRef> row_for(const Place& place, Handle handle) TARN_REQUIRES(x_lock);
+  bool seat(RowRef row, const Place& place, Handle handle) TARN_REQUIRES(x_lock);
+  void remove(Handle handle, const StoredBlock& block, const Place& place) TARN_REQUIRES(x_lock);
+  void apply_one(Handle handle, Server& server, const BlockEvent& event) TARN_REQUIRES(x_lock);
+  void retain_seen(Handle handle, const Scan& scan, RowRef row) TARN_REQUIRES(x_lock);
+  void add_seen(Handle handle, Server& server, const StoredBlock& block) TARN_REQUIRES(x_lock);
   bool end_extent_scan(Handle handle, bool complete);
 
-  Coverage coverage_of(const Row& row, std::span<const uint32_t> shards) const;
+  Coverage coverage_of(const Row& row, std::span<const uint32_t> shards) const
+      TARN_REQUIRES_SHARED(x_lock);
   bool match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
                   MatchAnswer& answer) const;
-  bool is_at(RowRef block, ServerId server) const;
-  Located locate_one(const ChainQuery& query, size_t i, Fingerprint print) const;
+  bool is_at(RowRef block, ServerId server) const TARN_REQUIRES_SHARED(x_lock);
+  Located locate_one(const ChainQuery& query, size_t i, Fingerprint print) const
+      TARN_REQUIRES_SHARED(x_lock);
   std::vector<Fingerprint> prints_of(const ChainQuery& query) const;
-  ExtentImage image_of(const Row& row) const;
-  void restore_one(const ExtentImage& image);
+  ExtentImage image_of(const Row& row) const TARN_REQUIRES_SHARED(x_lock);
+  void restore_one(const ExtentImage& image) TARN_REQUIRES(x_lock);
 
-  mutable FairLock x_lock;  // over all that follows
-  RowTable x_rows;
-  Domains x_domains;
-  std::map<Handle, Server> x_servers;
-  std::map<ServerId, Handle> x_handles;  // live ones
-  Handle x_next_handle = 1;
-  uint64_t x_refused = 0;
+  const uint64_t x_seed;
+  mutable FairLock x_lock;
+  RowTable x_rows TARN_GUARDED_BY(x_lock);
+  Domains x_domains TARN_GUARDED_BY(x_lock);
+  std::map<Handle, Server> x_servers TARN_GUARDED_BY(x_lock);
+  std::map<ServerId, Handle> x_handles TARN_GUARDED_BY(x_lock);  // live ones
+  Handle x_next_handle TARN_GUARDED_BY(x_lock) = 1;
+  uint64_t x_refused TARN_GUARDED_BY(x_lock) = 0;
 };
 
 }  // namespace tarn::index

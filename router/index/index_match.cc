@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <mutex>
-#include <shared_mutex>
 
 #include "common/base/check.h"
 #include "common/base/units.h"
@@ -79,9 +77,10 @@ struct Coverage {
 
 Coverage Index::coverage_of(const Row& row, std::span<const uint32_t> shards) const {
   Coverage all;
+  const auto* const known = &x_servers;
   row.for_each_holder([&](const Holder& holder) {
-    const auto server = x_servers.find(holder.server);
-    TARN_CHECK(server != x_servers.end());
+    const auto server = known->find(holder.server);
+    TARN_CHECK(server != known->end());
     if (server->second.retired) return;
     if (auto* seen = all.find_or_add(holder.server)) seen->id = server->second.id;
   });
@@ -115,7 +114,7 @@ std::vector<Fingerprint> Index::prints_of(const ChainQuery& query) const {
   std::vector<Fingerprint> prints;
   prints.reserve(query.hashes.size());
   for (const block::BlockHash& hash : query.hashes) {
-    prints.push_back(fingerprint_of(x_rows.seed(), query.tenant, query.space, hash));
+    prints.push_back(fingerprint_of(x_seed, query.tenant, query.space, hash));
   }
   return prints;
 }
@@ -123,7 +122,7 @@ std::vector<Fingerprint> Index::prints_of(const ChainQuery& query) const {
 // Takes one turn at the lock. False when the prefix has ended.
 bool Index::match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
                        MatchAnswer& answer) const {
-  const std::shared_lock lock(x_lock);
+  const ReadTurn turn(x_lock);
   const uint32_t domain = x_domains.find({query.tenant, query.space});
   const uint32_t turn_end = answer.matched + kHashesPerTurn;
   while (answer.matched < prints.size()) {
@@ -172,8 +171,9 @@ Located Index::locate_one(const ChainQuery& query, size_t i, Fingerprint print) 
   if (row.domain != x_domains.find({query.tenant, query.space})) return located;
   located.index = found->index();
   uint64_t live = 0;
+  const auto* const servers = &x_servers;
   row.for_each_holder([&](const Holder& holder) {
-    const Server& server = x_servers.at(holder.server);
+    const Server& server = servers->at(holder.server);
     if (server.retired) return;
     live |= holder.blocks;
     HolderList& list = located.holders;
@@ -193,7 +193,7 @@ std::vector<Located> Index::locate(const ChainQuery& query) const {
   all.reserve(prints.size());
   while (all.size() < prints.size()) {
     const size_t end = std::min(all.size() + kHashesPerTurn, prints.size());
-    const std::shared_lock lock(x_lock);
+    const ReadTurn turn(x_lock);
     for (size_t i = all.size(); i < end; ++i)
       all.push_back(locate_one(query, i, prints[i]));
   }
@@ -202,9 +202,10 @@ std::vector<Located> Index::locate(const ChainQuery& query) const {
 
 bool Index::is_at(RowRef block, ServerId server) const {
   bool found = false;
+  const auto* const servers = &x_servers;
   x_rows.row(block).for_each_holder([&](const Holder& holder) {
     if ((holder.blocks & bit_of(block.index())) == 0) return;
-    const Server& known = x_servers.at(holder.server);
+    const Server& known = servers->at(holder.server);
     found |= known.id == server && !known.retired;
   });
   return found;
@@ -216,7 +217,7 @@ std::vector<Doubt> Index::doubts(const ChainQuery& query, std::span<const Server
   std::vector<Doubt> all;
   for (size_t begin = 0; begin < prints.size(); begin += kHashesPerTurn) {
     const size_t end = std::min(begin + kHashesPerTurn, prints.size());
-    const std::shared_lock lock(x_lock);
+    const ReadTurn turn(x_lock);
     const uint32_t domain = x_domains.find({query.tenant, query.space});
     for (size_t i = begin; i < end; ++i) {
       const auto found = x_rows.find(prints[i]);

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <mutex>
-#include <shared_mutex>
 
 #include "common/base/check.h"
 #include "router/index/index.h"
@@ -16,7 +14,7 @@ constexpr uint32_t kRowsPerTurn = 2048;
 
 void Index::begin_scan(Handle handle, const ScanArea& area) {
   TARN_CHECK(area.range < kRanges);
-  const std::lock_guard lock(x_lock);
+  const WriteTurn turn(x_lock);
   Server* server = live_server(handle);
   if (server == nullptr) return;
   server->scan = std::make_unique<Scan>();
@@ -40,7 +38,7 @@ void Index::add_scanned(Handle handle, std::span<const StoredBlock> blocks) {
   while (!blocks.empty()) {
     const auto some = blocks.first(std::min(blocks.size(), kBlocksPerTurn));
     blocks = blocks.subspan(some.size());
-    const std::lock_guard lock(x_lock);
+    const WriteTurn turn(x_lock);
     Server* server = live_server(handle);
     if (server == nullptr || !server->scan) return;
     for (const StoredBlock& block : some)
@@ -61,7 +59,7 @@ void Index::retain_seen(Handle handle, const Scan& scan, RowRef ref) {
 
 // False when it was of a whole range, and goes on.
 bool Index::end_extent_scan(Handle handle, bool complete) {
-  const std::lock_guard lock(x_lock);
+  const WriteTurn turn(x_lock);
   Server* server = live_server(handle);
   if (server == nullptr || !server->scan) return true;
   const ScanArea& area = server->scan->area;
@@ -76,7 +74,7 @@ bool Index::end_extent_scan(Handle handle, bool complete) {
 void Index::end_scan(Handle handle, bool complete) {
   if (end_extent_scan(handle, complete)) return;
   for (uint32_t number = 0;; number += kRowsPerTurn) {
-    const std::lock_guard lock(x_lock);
+    const WriteTurn turn(x_lock);
     Server* server = live_server(handle);
     if (server == nullptr || !server->scan) return;
     const Scan& scan = *server->scan;
@@ -101,8 +99,9 @@ ExtentImage Index::image_of(const Row& row) const {
     image.anchor = row.body->anchor;
     image.prints = row.body->prints;
   }
+  const auto* const servers = &x_servers;
   row.for_each_holder([&](const Holder& holder) {
-    const Server& server = x_servers.at(holder.server);
+    const Server& server = servers->at(holder.server);
     if (server.retired) return;
     image.holders.push_back({server.id, holder.shard, holder.tier, holder.blocks});
   });
@@ -113,7 +112,7 @@ std::vector<ExtentImage> Index::copy_range(uint32_t range) const {
   TARN_CHECK(range < kRanges);
   std::vector<ExtentImage> images;
   for (uint32_t number = 0;; number += kRowsPerTurn) {
-    const std::shared_lock lock(x_lock);
+    const ReadTurn turn(x_lock);
     const uint32_t limit = x_rows.row_limit(range);
     const uint32_t end = std::min(number + kRowsPerTurn, limit);
     for (uint32_t i = number; i < end; ++i) {
@@ -129,7 +128,7 @@ std::vector<ExtentImage> Index::copy_range(uint32_t range) const {
 }
 
 uint64_t Index::range_changes(uint32_t range) const {
-  const std::shared_lock lock(x_lock);
+  const ReadTurn turn(x_lock);
   return x_rows.changes(range);
 }
 
@@ -160,7 +159,7 @@ void Index::restore_one(const ExtentImage& image) {
 
 void Index::restore(std::span<const ExtentImage> extents) {
   for (const ExtentImage& image : extents) {
-    const std::lock_guard lock(x_lock);
+    const WriteTurn turn(x_lock);
     restore_one(image);
   }
 }

@@ -72,7 +72,7 @@ uint64_t Row::blocks() const {
   return all;
 }
 
-RowTable::RowTable(uint64_t seed) : x_seed(seed) {
+RowTable::RowTable() {
   x_sets.reserve(1u << kSetBits);
   for (uint32_t i = 0; i < 1u << kSetBits; ++i)
     x_sets.emplace_back(0, Hash{this}, Equal{this});

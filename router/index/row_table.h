@@ -93,12 +93,11 @@ struct RowRef {
 // Limits: kNumbers rows in a range, G <= 64.
 class RowTable {
  public:
-  explicit RowTable(uint64_t seed);
+  RowTable();
   ~RowTable();
   RowTable(const RowTable&) = delete;
   RowTable& operator=(const RowTable&) = delete;
 
-  uint64_t seed() const { return x_seed; }
   // Where the fingerprint's block stands, or nothing.
   std::optional<RowRef> find(Fingerprint print) const;
   Row& row(RowRef ref) {
@@ -177,7 +176,6 @@ class RowTable {
   void drop_empty_holders(Row& row);
   void free_row(RowRef ref);
 
-  const uint64_t x_seed;
   std::array<Range, kRanges> x_ranges;
   std::vector<Set> x_sets;
   uint64_t x_blocks = 0;
