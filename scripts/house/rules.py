@@ -103,6 +103,11 @@ BANNED = [
     (r"\bstd::endl\b", "write '\\n'", None),
     (r"\bvolatile\b", "use std::atomic", None),
     (
+        r"\bstd::(?:\w+_)?mutex\b|\bstd::condition_variable(?:_any)?\b",
+        "use Mutex and CondVar, and name what it guards with TARN_GUARDED_BY",
+        r"common/base/mutex\.h$|router/index/fair_lock\.h$|benchmarks/load/|.*tests/",
+    ),
+    (
         r"\b(?:malloc|calloc|realloc)\s*\(|(?<![\w>])(?:std)?::free\s*\(",
         "own memory by a container or unique_ptr",
         None,

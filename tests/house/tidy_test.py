@@ -164,6 +164,9 @@ class Banned(Tree):
             "using namespace std;",
             "std::cout << 1 << std::endl;",
             "volatile int x;",
+            "std::mutex x_mutex;",
+            "std::shared_mutex x_mutex;",
+            "std::condition_variable x_wake;",
             "void* p = malloc(4);",
             "void f() { std::free(p); }",
             "auto* p = new int(4);",
@@ -190,6 +193,7 @@ class Banned(Tree):
             "pool.free(slab);",
             "void Buddy::free(int first) {}",
             "handle.system();",
+            "Mutex x_mutex;",
         ]:
             with self.subTest(text=text):
                 self.assert_clean("server/store/a.cc", text + "\n")
