@@ -12,6 +12,7 @@
 #include "cli/tenant_client.h"
 #include "cli/text.h"
 #include "common/base/check.h"
+#include "common/base/ids.h"
 #include "common/base/units.h"
 #include "common/block/sha256.h"
 

@@ -7,6 +7,7 @@
 #include "cli/rpc/session_client.h"
 #include "cli/text.h"
 #include "common/base/clock.h"
+#include "common/base/ids.h"
 
 namespace tarn::cli {
 namespace {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/ids.h"
 #include "common/base/units.h"
 #include "common/config/text.h"
 
@@ -35,13 +36,6 @@ Result<uint64_t> parse_number(std::string_view flag, std::string_view text, conf
   item.kind = kind;
   TARN_ASSIGN_OR_RETURN(const config::Value value, config::parse(item, text));
   return std::get<uint64_t>(value);
-}
-
-int digit_of(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 }  // namespace
@@ -136,26 +130,12 @@ Result<HostPort> parse_host_port(std::string_view flag, std::string_view text) {
   return found;
 }
 
-std::string to_hex(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  for (const char c : bytes) {
-    out += kDigits[static_cast<unsigned char>(c) >> 4];
-    out += kDigits[static_cast<unsigned char>(c) & 15];
-  }
-  return out;
-}
-
 Result<std::string> hash_from_hex(std::string_view text) {
-  const bool is_hex =
-      std::all_of(text.begin(), text.end(), [](char c) { return digit_of(c) >= 0; });
-  if (!is_hex || text.empty() || text.size() % 2 != 0 || text.size() > 2 * kHashBytesMax) {
+  std::string bytes = from_hex(text);
+  if (bytes.empty() || bytes.size() > kHashBytesMax) {
     return invalid_argument("\"" + std::string(text) +
                             "\" is not a block hash: write 2 to 64 hexadecimal digits, two a byte");
   }
-  std::string bytes;
-  for (size_t i = 0; i < text.size(); i += 2)
-    bytes += static_cast<char>(digit_of(text[i]) * 16 + digit_of(text[i + 1]));
   return bytes;
 }
 

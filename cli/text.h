@@ -46,9 +46,8 @@ struct HostPort {
 };
 Result<HostPort> parse_host_port(std::string_view flag, std::string_view text);
 
-// Bytes as lowercase hexadecimal digits, and back. Returns: the bytes, 1 to kHashBytesMax;
+// The bytes of a block hash in hexadecimal digits. Returns: 1 to kHashBytesMax bytes;
 // invalid_argument.
-std::string to_hex(std::string_view bytes);
 Result<std::string> hash_from_hex(std::string_view text);
 
 }  // namespace tarn::cli

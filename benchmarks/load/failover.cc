@@ -23,6 +23,25 @@ struct Story {
   std::vector<BlockHash> blocks;
 };
 
+// Who tells them, and where their bytes are.
+struct Teller {
+  Client client;
+  Space space;
+  Buffer buffer;
+};
+
+Expected<Teller> find_teller(Cluster& cluster, const FailoverOptions& options) {
+  auto reach = cluster.client();
+  if (!reach) return reach.error();
+  auto client = Client::connect(*reach);
+  if (!client) return client.error();
+  auto space = client->open_space(bench_space(kFailoverSpace));
+  if (!space) return space.error();
+  auto buffer = client->allocate(options.blocks * options.block_bytes);
+  if (!buffer) return buffer.error();
+  return Teller{std::move(client).value(), std::move(space).value(), std::move(buffer).value()};
+}
+
 Expected<Story> write_story(Space& space, const Buffer& buffer, const FailoverOptions& options) {
   const uint64_t run = fresh_run();
   std::vector<PutItem> items;
@@ -148,17 +167,12 @@ Expected<Done> resume_elsewhere(Client& client, const Space& space, const Sessio
 }  // namespace
 
 Expected<report::Slice> kill_servers(Cluster& cluster, const FailoverOptions& options) {
-  auto reach = cluster.client();
-  if (!reach) return reach.error();
-  auto client = Client::connect(*reach);
-  if (!client) return client.error();
-  auto space = client->open_space(bench_space(kFailoverSpace));
-  if (!space) return space.error();
-  auto buffer = client->allocate(options.blocks * options.block_bytes);
-  if (!buffer) return buffer.error();
+  auto teller = find_teller(cluster, options);
+  if (!teller) return teller.error();
+  auto& [client, space, buffer] = *teller;
   report::Slice slice;
   for (uint32_t round = 0; round < options.rounds; ++round) {
-    const auto took_ns = server_round(cluster, *space, *buffer, options);
+    const auto took_ns = server_round(cluster, space, buffer, options);
     if (!took_ns) return took_ns.error();
     count(slice, took_ns.value());
   }
@@ -167,14 +181,9 @@ Expected<report::Slice> kill_servers(Cluster& cluster, const FailoverOptions& op
 
 Expected<report::Slice> kill_workers(Stage& stage, Cluster& cluster,
                                      const FailoverOptions& options) {
-  auto reach = cluster.client();
-  if (!reach) return reach.error();
-  auto client = Client::connect(*reach);
-  if (!client) return client.error();
-  auto space = client->open_space(bench_space(kFailoverSpace));
-  if (!space) return space.error();
-  auto buffer = client->allocate(options.blocks * options.block_bytes);
-  if (!buffer) return buffer.error();
+  auto teller = find_teller(cluster, options);
+  if (!teller) return teller.error();
+  auto& [client, space, buffer] = *teller;
   report::Slice slice;
   std::vector<Named> workers;
   for (uint32_t round = 0; round < options.rounds; ++round) {
@@ -185,15 +194,15 @@ Expected<report::Slice> kill_workers(Stage& stage, Cluster& cluster,
       if (!worker) return worker.error();
       workers.push_back({name, std::move(worker).value()});
     }
-    auto story = write_story(*space, *buffer, options);
+    auto story = write_story(space, buffer, options);
     if (!story) return story.error();
-    const auto chosen = route(*client, *space, story->session);
+    const auto chosen = route(client, space, story->session);
     if (!chosen) return chosen.error();
     const size_t which = place_of(workers, chosen.value());
     if (which == workers.size()) continue;
     const int64_t begin_ns = now_ns();
     workers[which].process.kill_hard();
-    auto resumed = resume_elsewhere(*client, *space, story->session, workers, chosen.value());
+    auto resumed = resume_elsewhere(client, space, story->session, workers, chosen.value());
     if (!resumed) return resumed.error();
     count(slice, now_ns() - begin_ns);
     workers.erase(workers.begin() + static_cast<ptrdiff_t>(which));

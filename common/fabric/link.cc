@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/fabric/scatter.h"
 #include "common/wire/seal.h"
 
 namespace tarn::fabric {
@@ -14,14 +15,6 @@ static_assert(wire::kHeaderBytesMax == kHeaderBytesMax);
 // No sequence falls out of the server's window while it is in flight.
 static_assert(kLinkRequestsMax <= auth::ReplayWindow::kSequences);
 
-template <typename Span>
-uint64_t sum_bytes(std::span<const Span> parts) {
-  uint64_t sum = 0;
-  for (const Span& part : parts)
-    sum += part.size();
-  return sum;
-}
-
 Status check_count(size_t count) {
   if (count >= 1 && count <= kOpItemsMax) return Status::ok();
   return invalid_argument("an operation has 1 to 1024 items, this one " + std::to_string(count));
@@ -30,7 +23,7 @@ Status check_count(size_t count) {
 Status check_target(const GetTarget& target) {
   if (target.hash.is_empty()) return invalid_argument("a block to get has no hash");
   if (target.into.size() > kOpPartsMax) return invalid_argument("a scatter list is too long");
-  if (sum_bytes(target.into) == 0) return invalid_argument("a block to get has no memory");
+  if (total_bytes(target.into) == 0) return invalid_argument("a block to get has no memory");
   return Status::ok();
 }
 
@@ -46,7 +39,7 @@ Status check_put(const PutOp& op) {
   if (put.copies < 1 || put.copies > wire::kCopiesMax) {
     return invalid_argument("1 to 16 copies can be asked for");
   }
-  if (op.payload.size() > kOpPartsMax || sum_bytes(op.payload) != put.payload_bytes ||
+  if (op.payload.size() > kOpPartsMax || total_bytes(op.payload) != put.payload_bytes ||
       put.payload_bytes < 1 || put.payload_bytes > kBlockBytesMax) {
     return invalid_argument("the payload has not the size that the request says, 1 to 64 MiB");
   }
@@ -182,7 +175,7 @@ Link::Chunk Link::next_chunk(const LinkOp& op) const {
   const auto targets = static_cast<const GetOp&>(op).targets.subspan(op.state.items_sent);
   Chunk chunk;
   for (const GetTarget& target : targets.first(std::min(left, wire::kItemsMax))) {
-    const uint64_t bytes = sum_bytes(target.into);
+    const uint64_t bytes = total_bytes(target.into);
     if (chunk.count > 0 && chunk.bytes + bytes > x_identity.credit_bytes / 4) break;
     ++chunk.count;
     chunk.bytes += bytes;
@@ -257,7 +250,8 @@ void Link::encode_get(const GetOp& op, const Chunk& chunk, const wire::RequestHe
   x_get_request.head = head;
   x_get_request.items.clear();
   for (const GetTarget& target : op.targets.subspan(op.state.items_sent, chunk.count)) {
-    TARN_CHECK(x_get_request.items.push_back({target.shard, sum_bytes(target.into), target.hash}));
+    TARN_CHECK(
+        x_get_request.items.push_back({target.shard, total_bytes(target.into), target.hash}));
   }
   wire::encode({x_identity.connection_id, x_next_sequence}, x_get_request, x_out);
 }
