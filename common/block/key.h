@@ -29,7 +29,7 @@ struct BlockHash {
   friend bool operator==(const BlockHash&, const BlockHash&) = default;
   // As byte strings: a prefix sorts before what it begins.
   friend std::strong_ordering operator<=>(const BlockHash& a, const BlockHash& b) {
-    if (const auto order = a.bytes <=> b.bytes; order != 0) return order;
+    if (const auto order = a.bytes <=> b.bytes; std::is_neq(order)) return order;
     return a.size <=> b.size;
   }
 };
