@@ -105,16 +105,16 @@ index::StreamMark BlockStream::mark() const {
 }
 
 // Null when the stream is stopping.
-grpc::ClientContext* BlockStream::begin_call(std::unique_ptr<grpc::ClientContext>& slot) {
+grpc::ClientContext* BlockStream::begin_call(CallSlot slot) {
   const MutexLock lock(x_mutex);
   if (x_stopping) return nullptr;
-  slot = std::make_unique<grpc::ClientContext>();
-  return slot.get();
+  this->*slot = std::make_unique<grpc::ClientContext>();
+  return (this->*slot).get();
 }
 
-void BlockStream::end_call(std::unique_ptr<grpc::ClientContext>& slot) {
+void BlockStream::end_call(CallSlot slot) {
   const MutexLock lock(x_mutex);
-  slot.reset();
+  (this->*slot).reset();
 }
 
 bool BlockStream::wait_backoff(int attempt) {
@@ -145,7 +145,7 @@ void BlockStream::watch() {
 
 // One connection, from beginning to end.
 void BlockStream::watch_once() {
-  grpc::ClientContext* const call = begin_call(x_watch_call);
+  grpc::ClientContext* const call = begin_call(&BlockStream::x_watch_call);
   if (call == nullptr) return;
   v1::WatchBlocksRequest request;
   {
@@ -167,7 +167,7 @@ void BlockStream::watch_once() {
     const MutexLock lock(x_mutex);
     x_connected = false;
   }
-  end_call(x_watch_call);
+  end_call(&BlockStream::x_watch_call);
 }
 
 void BlockStream::take(const v1::BlockEvents& message) {
@@ -290,7 +290,7 @@ bool BlockStream::resync(index::Handle handle, uint64_t wanted) {
 
 // Makes the index hold of the area what the server has there. False when not all of it came.
 bool BlockStream::scan_area(index::Handle handle, const index::ScanArea& area, Millis timeout) {
-  grpc::ClientContext* const call = begin_call(x_scan_call);
+  grpc::ClientContext* const call = begin_call(&BlockStream::x_scan_call);
   if (call == nullptr) return false;
   rpc::set_timeout(*call, timeout);
   x_origin.index->begin_scan(handle, area);
@@ -308,7 +308,7 @@ bool BlockStream::scan_area(index::Handle handle, const index::ScanArea& area, M
     done = chunk.done() && chunk.incarnation() == x_incarnation;
   }
   done &= stream->Finish().ok();
-  end_call(x_scan_call);
+  end_call(&BlockStream::x_scan_call);
   x_origin.index->end_scan(handle, done);
   return done;
 }
@@ -316,7 +316,7 @@ bool BlockStream::scan_area(index::Handle handle, const index::ScanArea& area, M
 // Asks for nothing but the head of an inventory: a server that resumed a stream and has no news
 // says nothing on it.
 bool BlockStream::verify(uint64_t connection) {
-  grpc::ClientContext* const call = begin_call(x_scan_call);
+  grpc::ClientContext* const call = begin_call(&BlockStream::x_scan_call);
   if (call == nullptr) return false;
   rpc::set_timeout(*call, kProbeTimeout);
   uint64_t taken_in = 0;
@@ -332,7 +332,7 @@ bool BlockStream::verify(uint64_t connection) {
   while (stream->Read(&chunk))
     head = chunk;
   const bool ok = stream->Finish().ok() && head.done();
-  end_call(x_scan_call);
+  end_call(&BlockStream::x_scan_call);
   if (!ok) return false;
   const MutexLock lock(x_mutex);
   // Another incarnation: the event stream will say so too, and ask for an inventory.

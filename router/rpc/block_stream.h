@@ -94,8 +94,9 @@ class BlockStream {
   bool resync(index::Handle handle, uint64_t wanted);
   bool scan_area(index::Handle handle, const index::ScanArea& area, Millis timeout);
   bool verify(uint64_t connection);
-  grpc::ClientContext* begin_call(std::unique_ptr<grpc::ClientContext>& slot);
-  void end_call(std::unique_ptr<grpc::ClientContext>& slot);
+  using CallSlot = std::unique_ptr<grpc::ClientContext> BlockStream::*;
+  grpc::ClientContext* begin_call(CallSlot slot);
+  void end_call(CallSlot slot);
   bool is_synced_locked() const TARN_REQUIRES(x_mutex);
   bool has_work_locked() const TARN_REQUIRES(x_mutex);
 
