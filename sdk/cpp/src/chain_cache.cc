@@ -74,7 +74,7 @@ void ChainCache::forget(const block::BlockHash& hash) {
 
 // Both ends known there: so is what lies between, but for what was forgotten.
 bool ChainCache::is_known_locked(const Run& run) const {
-  const auto is_there = [&](const block::BlockHash& hash) {
+  const auto is_there = [&](const block::BlockHash& hash) TARN_REQUIRES(x_mutex) {
     const ring::KnownPlace* const known = find_locked(hash);
     return known != nullptr && known->place.anchor == run.anchor;
   };

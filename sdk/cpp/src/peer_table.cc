@@ -149,7 +149,7 @@ Result<std::unique_ptr<Lane>> PeerTable::open_lane(const Peer& peer, uint32_t in
   lane->server = peer.member.id;
   lane->heard = x_now;
   TARN_ASSIGN_OR_RETURN(lane->link, fabric::Link::open(std::move(options)));
-  lane->ping.on_end = [this, raw = lane.get()](fabric::LinkOp& op) {
+  lane->ping.on_end = [raw = lane.get()](fabric::LinkOp& op) {
     raw->is_pinging = false;
     if (op.code == Code::deadline_exceeded && raw->heard < raw->asked) {
       raw->is_mute = true;
