@@ -54,7 +54,7 @@ Expected<Story> write_story(Space& space, const Buffer& buffer, const FailoverOp
                      i == 0 ? BlockHash() : append.blocks[i - 1],
                      {buffer.slice(at, options.block_bytes)}});
   }
-  append.token_count = options.blocks * space.spec().block_tokens;
+  append.token_count = uint64_t{options.blocks} * space.spec().block_tokens;
   CallOptions call;
   call.copies = 2;
   Transfer transfer = space.put_kv(items, call);
