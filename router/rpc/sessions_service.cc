@@ -82,10 +82,11 @@ class SessionsService final : public v1::Sessions::Service {
     }
     // gRPC's deadlines are points of real time; a call without one has the end of time.
     const auto left = call.deadline() - std::chrono::system_clock::now();
-    const Nanos most = kSessionTimeoutDefault;
+    const Nanos usual = kSessionTimeoutDefault;
     const bool is_set = call.deadline() != std::chrono::system_clock::time_point::max();
-    const Nanos span = is_set ? std::chrono::duration_cast<Nanos>(left) : most;
-    return SessionCaller{caller.tenant, x_options.clock->now() + span};
+    const Nanos span = is_set ? std::chrono::duration_cast<Nanos>(left) : usual;
+    return SessionCaller{caller.tenant, x_options.clock->now() + std::min(span, kSessionTimeoutMax),
+                         [&call] { return call.IsCancelled(); }};
   }
 
   static void take(v1::SessionResult result, v1::Manifest* response) {

@@ -19,6 +19,8 @@ struct SessionsOptions {
 
 // How long a session call may take whose caller set no deadline.
 inline constexpr Millis kSessionTimeoutDefault{10'000};
+// A later deadline counts as this one: a call keeps one of the router's threads while it waits.
+inline constexpr Nanos kSessionTimeoutMax = std::chrono::seconds(60);
 // Of the trailing metadata of a conflict: the version that stands.
 inline constexpr char kVersionMetadata[] = "tarn-version";
 

@@ -22,6 +22,10 @@ namespace {
 constexpr uint32_t kListLimitMax = 1000;
 constexpr Millis kPauseMin{5};
 constexpr Millis kPauseMax{100};
+// A server that has not answered by then is asked again, if anybody still waits.
+constexpr Millis kAttemptMax{3000};
+// A server that is overloaded is asked so often, over half a second; then the caller may back off.
+constexpr int kOverloadedTries = 8;
 // Kept back from the caller's deadline, so that it hears why instead of timing out.
 constexpr Millis kAnswerMargin{20};
 
@@ -36,6 +40,10 @@ v1::SessionResult failed(const Status& status) {
 bool is_undecided(Code code) {
   return code == Code::unavailable || code == Code::stale_epoch || code == Code::overloaded ||
          code == Code::deadline_exceeded || code == Code::cancelled;
+}
+
+bool has_gone(const SessionCaller& caller) {
+  return caller.is_gone && caller.is_gone();
 }
 
 template <typename Request>
@@ -96,6 +104,10 @@ bool SessionFront::wait_for_next(uint64_t epoch, int attempt, Instant deadline) 
   return x_options.clock->now() < deadline;
 }
 
+Instant SessionFront::attempt_end(Instant deadline) const {
+  return std::min(deadline, x_options.clock->now() + kAttemptMax);
+}
+
 v1::SessionResult SessionFront::run(const SessionCaller& caller, v1::SessionCommand command) {
   const Instant deadline = caller.deadline - kAnswerMargin;
   const SlotId slot = ring::slot_of(
@@ -108,7 +120,7 @@ v1::SessionResult SessionFront::run(const SessionCaller& caller, v1::SessionComm
     Status why = primary.status();
     if (primary.has_value()) {
       command.set_epoch(epoch);
-      auto result = x_options.calls.execute(*primary, command, deadline);
+      auto result = x_options.calls.execute(*primary, command, attempt_end(deadline));
       if (TARN_FAULT_POINT("sessions.answer_lost")) result = unavailable("fault point");
       why = result.status();
       if (result.has_value()) {
@@ -122,6 +134,8 @@ v1::SessionResult SessionFront::run(const SessionCaller& caller, v1::SessionComm
       const bool is_lost = !primary.has_value();
       return failed(is_lost ? unavailable(why.message()) : why);
     }
+    if (why.code() == Code::overloaded && attempt >= kOverloadedTries) return failed(why);
+    if (has_gone(caller)) return failed(cancelled("the caller waits no longer"));
     if (!wait_for_next(epoch, attempt, deadline)) {
       x_unavailable.add();
       return failed(unavailable("session '" + rpc::session_id_of(command) + "': " + why.message()));
@@ -232,8 +246,9 @@ Result<v1::ListSessionsResponse> SessionFront::list_once(const ring::ClusterConf
   std::vector<v1::SessionSummary> sessions;
   bool is_cut = false;
   for (const ServerId server : primaries) {
-    TARN_ASSIGN_OR_RETURN(const auto part,
-                          x_options.calls.list(server, request, caller.deadline - kAnswerMargin));
+    TARN_ASSIGN_OR_RETURN(
+        const auto part,
+        x_options.calls.list(server, request, attempt_end(caller.deadline - kAnswerMargin)));
     sessions.insert(sessions.end(), part.sessions().begin(), part.sessions().end());
     is_cut |= !part.next().empty();
   }
@@ -275,6 +290,7 @@ Result<v1::ListSessionsResponse> SessionFront::list(const SessionCaller& caller,
       }
       why = listed.has_value() ? unavailable("the config is changing") : listed.error();
     }
+    if (has_gone(caller)) return cancelled("the caller waits no longer");
     if (!wait_for_next(epoch, attempt, deadline)) return unavailable(why.message());
     x_retries.add();
   }

@@ -34,11 +34,13 @@ struct SessionFrontOptions {
 struct SessionCaller {
   std::string tenant;
   Instant deadline;
+  std::function<bool()> is_gone = {};  // it wants no answer any more; none: it waits
 };
 
 // The router's side of sessions: finds the primary of a session's slot in the config and asks it,
 // again under the next config when it is gone, until the caller's deadline. Holds no state of its
-// own, so any router may be asked. Thread-safe; calls block.
+// own, so any router may be asked. Thread-safe; calls block, for no more than one attempt once
+// their caller has gone.
 //
 // Failures are those of the operation; besides: unavailable (the deadline came, or the slot's last
 // copy is lost; the outcome of a change may be open, a retry with its request_id settles it). Never
@@ -72,6 +74,7 @@ class SessionFront {
                                              const SessionCaller& caller,
                                              v1::ListSlotRequest request);
   bool wait_for_next(uint64_t epoch, int attempt, Instant deadline);
+  Instant attempt_end(Instant deadline) const;
 
   const SessionFrontOptions x_options;
   metrics::Counter& x_retries;

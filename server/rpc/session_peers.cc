@@ -44,7 +44,8 @@ Result<std::shared_ptr<SessionPeers::Stub>> SessionPeers::begin(ServerId id,
   Peer& peer = found->second;
   if (!peer.stub) {
     TARN_ASSIGN_OR_RETURN(auto channel,
-                          rpc::open_channel(peer.endpoint, auth::Role::server, x_material));
+                          rpc::open_channel(peer.endpoint, auth::Role::server, x_material,
+                                            session::kSlotMessageBytesMax));
     peer.stub = v1::SessionStore::NewStub(channel);
   }
   peer.running.insert(&context);

@@ -15,7 +15,7 @@ namespace tarn::session {
 
 // Limits of one session.
 inline constexpr int kManifestBlocksMax = 65'536;
-inline constexpr int kManifestTokensMax = 8 << 20;
+inline constexpr int kManifestTokensMax = 2 << 20;  // at 5 bytes each: a manifest fits 16 MiB
 inline constexpr int kAppliedRequestsMax =
     64;  // retries older than this many changes are not recognised
 // A retry of a delete is recognised for this long after the session went, by the log's time.

@@ -24,6 +24,14 @@ void set_end(LogHead& head, const v1::LogEntry& last) {
   head.last_epoch = last.epoch();
 }
 
+template <typename Entries>
+uint64_t bytes_of(const Entries& entries) {
+  uint64_t bytes = 0;
+  for (const v1::LogEntry& entry : entries)
+    bytes += entry.ByteSizeLong();
+  return bytes;
+}
+
 // Entries of a message must follow each other, or the log would get holes.
 bool is_run(const google::protobuf::RepeatedPtrField<v1::LogEntry>& entries, uint64_t first) {
   for (const auto& entry : entries) {
@@ -99,6 +107,7 @@ Status SlotMember::replace_locked(const v1::ReplicateRequest& request, LogHead h
   head.last_epoch = request.snapshot().epoch();
   if (!change.entries.empty()) set_end(head, change.entries.back());
   change.head = head;
+  x_entry_bytes.reset();
   return x_log.commit(x_slot, change);
 }
 
@@ -120,6 +129,7 @@ Status SlotMember::replicate_locked(const v1::ReplicateRequest& request) {
   head.last_epoch = request.previous_epoch();
   if (!change.entries.empty()) set_end(head, change.entries.back());
   change.head = head;
+  if (x_entry_bytes) *x_entry_bytes += bytes_of(change.entries);
   TARN_RETURN_IF_ERROR(x_log.commit(x_slot, change));
   return compact_locked(request.from_index() - 1);
 }
@@ -184,6 +194,7 @@ Result<v1::LogEntry> SlotMember::append(uint64_t epoch, v1::LogEntry entry) {
   entry.set_index(head.last_index + 1);
   entry.set_epoch(epoch);
   set_end(head, entry);
+  if (x_entry_bytes) *x_entry_bytes += entry.ByteSizeLong();
   TARN_RETURN_IF_ERROR(x_log.commit(x_slot, {.head = head, .entries = {entry}}));
   if (TARN_FAULT_POINT("session.after_local_fsync")) return unavailable("fault point");
   return entry;
@@ -226,23 +237,35 @@ Result<v1::ReplicateRequest> SlotMember::whole(uint64_t epoch) {
   return request;
 }
 
-Result<SessionTable> SlotMember::table_at(uint64_t epoch, uint64_t index) const {
+Result<LogState> SlotMember::state_at(uint64_t epoch, uint64_t index) const {
   const MutexLock lock(x_mutex);
   TARN_ASSIGN_OR_RETURN(const LogHead head, x_log.head(x_slot));
   if (head.promised_epoch > epoch) return stale(head.promised_epoch, epoch);
-  return table_locked(index);
+  return state_locked(index);
 }
 
-Result<SessionTable> SlotMember::table_locked(uint64_t index) const {
+Result<LogState> SlotMember::state_locked(uint64_t index) const {
   TARN_ASSIGN_OR_RETURN(const auto snapshot, x_log.snapshot(x_slot));
   TARN_ASSIGN_OR_RETURN(const auto entries, x_log.read(x_slot, snapshot.index() + 1, SIZE_MAX));
-  SessionTable table;
-  table.restore(snapshot);
+  LogState state;
+  state.table.restore(snapshot);
+  state.unix_ms = snapshot.unix_ms();
+  for (const auto& session : snapshot.sessions())
+    state.unix_ms = std::max(state.unix_ms, session.manifest().updated_unix_ms());
   for (const auto& entry : entries) {
     if (entry.index() > index) break;
-    (void)table.apply(entry.command(), entry.unix_ms());
+    (void)state.table.apply(entry.command(), entry.unix_ms());
+    state.unix_ms = std::max(state.unix_ms, entry.unix_ms());
   }
-  return table;
+  return state;
+}
+
+// Entries that were replaced meanwhile count too, until the log is compacted.
+Result<uint64_t> SlotMember::entry_bytes_locked(const LogHead& head) {
+  if (x_entry_bytes) return *x_entry_bytes;
+  TARN_ASSIGN_OR_RETURN(const auto entries, x_log.read(x_slot, head.first_index, SIZE_MAX));
+  x_entry_bytes = bytes_of(entries);
+  return *x_entry_bytes;
 }
 
 Status SlotMember::set_complete_learners(std::vector<uint32_t> learners) {
@@ -260,20 +283,24 @@ Status SlotMember::compact(uint64_t committed) {
 
 Status SlotMember::compact_locked(uint64_t committed) {
   TARN_ASSIGN_OR_RETURN(LogHead head, x_log.head(x_slot));
-  if (committed < head.first_index + kLogEntriesMax) return Status::ok();
+  if (committed < head.first_index) return Status::ok();
+  TARN_ASSIGN_OR_RETURN(const uint64_t bytes, entry_bytes_locked(head));
+  const bool is_long = committed >= head.first_index + kLogEntriesMax || bytes > kLogBytesMax;
+  if (!is_long) return Status::ok();
   TARN_CHECK(committed <= head.last_index);
-  TARN_ASSIGN_OR_RETURN(const SessionTable table, table_locked(committed));
+  TARN_ASSIGN_OR_RETURN(const LogState state, state_locked(committed));
   TARN_ASSIGN_OR_RETURN(const uint64_t epoch, epoch_locked(committed));
-  TARN_ASSIGN_OR_RETURN(const auto last, x_log.read(x_slot, committed, 1));
   LogChange change;
   // Expiry is judged by the log's own time, so that every member keeps the same sessions.
-  change.snapshot = table.snapshot(last.empty() ? 0 : last[0].unix_ms());
+  change.snapshot = state.table.snapshot(state.unix_ms);
+  change.snapshot->set_unix_ms(state.unix_ms);
   change.snapshot->set_index(committed);
   change.snapshot->set_epoch(epoch);
   change.erase_from = head.first_index;
   change.erase_to = committed + 1;
   head.first_index = committed + 1;
   change.head = head;
+  x_entry_bytes.reset();
   return x_log.commit(x_slot, change);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "common/base/ids.h"
 #include "common/base/mutex.h"
 #include "common/base/result.h"
@@ -11,6 +13,15 @@ namespace tarn::session {
 
 // Entries that a slot's log keeps after its snapshot before it is compacted.
 inline constexpr uint64_t kLogEntriesMax = 256;
+
+// Bytes of those entries, from which on it is compacted too.
+inline constexpr uint64_t kLogBytesMax = 4 << 20;
+
+// What a log's entries make.
+struct LogState {
+  SessionTable table;
+  int64_t unix_ms = 0;  // of the last entry, whatever the clocks of its primaries said
+};
 
 // One slot's log on this server, as any member of the slot has it: it obeys whichever primary
 // speaks at the highest epoch that it has promised to. Thread-safe; never waits for a peer.
@@ -40,9 +51,9 @@ class SlotMember {
   Status install(uint64_t epoch, const v1::ReadLogResponse& from);
   // Everything, for a peer that lacks too much. Returns: ok, corrupt, internal.
   Result<v1::ReplicateRequest> whole(uint64_t epoch);
-  // The table of all entries up to `index`, as this epoch's primary left the log. Returns: ok,
+  // What all entries up to `index` make, as this epoch's primary left the log. Returns: ok,
   // stale_epoch (another one may have changed it), corrupt.
-  Result<SessionTable> table_at(uint64_t epoch, uint64_t index) const;
+  Result<LogState> state_at(uint64_t epoch, uint64_t index) const;
   // Keeps what was told to learners across a restart. Returns: ok, internal.
   Status set_complete_learners(std::vector<uint32_t> learners);
   // Replaces the log before `committed` by a snapshot once it is long. Returns: ok, internal.
@@ -59,11 +70,13 @@ class SlotMember {
   Status check_previous(const v1::ReplicateRequest& request, const LogHead& head) const
       TARN_REQUIRES(x_mutex);
   Status compact_locked(uint64_t committed) TARN_REQUIRES(x_mutex);
-  Result<SessionTable> table_locked(uint64_t index) const TARN_REQUIRES(x_mutex);
+  Result<LogState> state_locked(uint64_t index) const TARN_REQUIRES(x_mutex);
+  Result<uint64_t> entry_bytes_locked(const LogHead& head) TARN_REQUIRES(x_mutex);
   Result<uint64_t> epoch_locked(uint64_t index) const TARN_REQUIRES(x_mutex);
 
   const SlotId x_slot;
   mutable Mutex x_mutex;
+  std::optional<uint64_t> x_entry_bytes TARN_GUARDED_BY(x_mutex);  // none: to be counted
   SlotLog& x_log;  // x_mutex guards the order of this slot's changes and reads in it
 };
 

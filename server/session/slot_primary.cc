@@ -11,6 +11,8 @@ namespace {
 
 // A clock that is not the machine's may reach the deadline without anybody's notice.
 constexpr Nanos kLookEvery = Millis(100);
+// A full slot looks for sessions that have expired no more often than this.
+constexpr Nanos kMeasureEvery = std::chrono::seconds(1);
 // Commands of the slot wait for a lesson no longer than this.
 constexpr Millis kLessonMax{2000};
 
@@ -39,6 +41,21 @@ Status outcome_of(const Response& response, const char* what) {
 // A log that ends before the slot's present history began was given up by an operator.
 bool is_given_up(const SlotView& view, uint64_t last_epoch) {
   return last_epoch < view.entry.begun.value;
+}
+
+// Bytes that the command adds to the slot's sessions, at most.
+uint64_t growth_of(const v1::SessionCommand& command) {
+  constexpr uint64_t kDates = 64;  // versions, dates and request id
+  switch (command.op_case()) {
+    case v1::SessionCommand::kCreate:
+    case v1::SessionCommand::kAppend:
+    case v1::SessionCommand::kFork:
+      return command.ByteSizeLong() + kDates;
+    case v1::SessionCommand::kTruncate:
+      return command.truncate().tail().size();
+    default:
+      return 0;
+  }
 }
 
 bool is_longer(const v1::ReadLogResponse& a, const LogHead& b) {
@@ -122,7 +139,10 @@ Status SlotPrimary::take_over(const SlotView& view) {
   TARN_ASSIGN_OR_RETURN(const v1::LogEntry tail, x_member.restamp_last(view.epoch));
   TARN_RETURN_IF_ERROR(spread_tail(view, tail));
   TARN_ASSIGN_OR_RETURN(const LogHead head, x_member.head());
-  TARN_ASSIGN_OR_RETURN(x_table, x_member.table_at(view.epoch, head.last_index));
+  TARN_ASSIGN_OR_RETURN(LogState state, x_member.state_at(view.epoch, head.last_index));
+  x_table = std::move(state.table);
+  x_last_ms = std::max(x_last_ms, state.unix_ms);
+  drop_expired();
   x_ready_epoch = view.epoch;
   x_ready_entry = view.entry;
   x_needs.metrics.takeovers.add();
@@ -149,13 +169,47 @@ Status SlotPrimary::ready(const SlotView& view) {
   return take_over(view);
 }
 
+// The clock of an earlier primary may have been ahead of ours. What had expired for it must not
+// come back, nor may a member that compacts the log judge otherwise than we do.
+int64_t SlotPrimary::now_ms() const {
+  return std::max(x_needs.clock.unix_ms(), x_last_ms);
+}
+
+void SlotPrimary::drop_expired() {
+  x_last_ms = now_ms();  // later entries find the same sessions gone
+  const v1::SlotSnapshot kept = x_table.snapshot(x_last_ms);
+  x_bytes = kept.ByteSizeLong();
+  x_measured = x_needs.clock.now();
+  x_table.restore(kept);
+}
+
+Status SlotPrimary::make_room(const v1::SessionCommand& command) {
+  const uint64_t growth = growth_of(command);
+  if (growth > kCommandBytesMax) {
+    return invalid_argument("session: one change has at most " + std::to_string(kCommandBytesMax) +
+                            " bytes");
+  }
+  const auto is_full = [&]() TARN_REQUIRES(x_turn) {
+    return x_bytes + growth > x_needs.slot_bytes_max;
+  };
+  if (growth == 0 || !is_full()) return Status::ok();
+  if (x_needs.clock.now() - x_measured >= kMeasureEvery) drop_expired();
+  if (!is_full()) return Status::ok();
+  return overloaded("session slot " + std::to_string(x_slot.value) +
+                    " is full: its sessions take " + std::to_string(x_bytes) + " of " +
+                    std::to_string(x_needs.slot_bytes_max) +
+                    " bytes; delete some, or let them expire");
+}
+
 Result<v1::SessionResult> SlotPrimary::commit(const SlotView& view,
                                               const v1::SessionCommand& command) {
   v1::LogEntry entry;
-  entry.set_unix_ms(x_needs.clock.unix_ms());
+  entry.set_unix_ms(now_ms());
   *entry.mutable_command() = command;
   TARN_ASSIGN_OR_RETURN(entry, x_member.append(view.epoch, std::move(entry)));
   TARN_RETURN_IF_ERROR(spread_tail(view, entry));
+  x_last_ms = entry.unix_ms();
+  x_bytes += growth_of(entry.command());
   const auto result = x_table.apply(entry.command(), entry.unix_ms());
   // The entry is on all members: a snapshot that cannot be written now is written later.
   (void)x_member.compact(entry.index());
@@ -179,8 +233,9 @@ v1::SessionResult SlotPrimary::execute(const SlotView& view, const v1::SessionCo
 v1::SessionResult SlotPrimary::execute_in_turn(const SlotView& view,
                                                const v1::SessionCommand& command) {
   if (const Status status = ready(view); !status.is_ok()) return failed(view, status);
-  auto answered = x_table.answer(command, x_needs.clock.unix_ms());
+  auto answered = x_table.answer(command, now_ms());
   if (!answered) {
+    if (const Status status = make_room(command); !status.is_ok()) return failed(view, status);
     auto committed = commit(view, command);
     if (!committed.has_value()) {
       x_ready_epoch = 0;
@@ -216,7 +271,7 @@ Status SlotPrimary::list_in_turn(const SlotView& view, const v1::ListSlotRequest
                                  const std::function<bool(const v1::Manifest&)>& visit) {
   TARN_RETURN_IF_ERROR(check_primary(view));
   if (!is_table_current(view)) TARN_RETURN_IF_ERROR(ready(view));
-  x_table.list(request, x_needs.clock.unix_ms(), visit);
+  x_table.list(request, now_ms(), visit);
   return Status::ok();
 }
 

@@ -26,6 +26,13 @@ struct Peers {
   Call<v1::ReadLogRequest, v1::ReadLogResponse> read_log;
 };
 
+// Bytes that the sessions of one slot may take. A learner gets them in one message, with the
+// entries that came after them: 4 MiB until the log is compacted, and the largest command.
+inline constexpr uint64_t kSlotBytesMax = 32 << 20;
+inline constexpr uint64_t kCommandBytesMax = 16 << 20;
+inline constexpr int kSlotMessageBytesMax = 64 << 20;
+static_assert(kSlotBytesMax + kLogBytesMax + kCommandBytesMax < kSlotMessageBytesMax);
+
 // The slot as the config of one epoch sees it.
 struct SlotView {
   uint64_t epoch = 0;
@@ -47,6 +54,7 @@ class SlotPrimary {
     const Peers& peers;
     const Clock& clock;
     const SessionMetrics& metrics;
+    uint64_t slot_bytes_max = kSlotBytesMax;
   };
 
   SlotPrimary(SlotId slot, SlotMember& member, const Needs& needs)
@@ -74,6 +82,9 @@ class SlotPrimary {
   Status list_in_turn(const SlotView& view, const v1::ListSlotRequest& request,
                       const std::function<bool(const v1::Manifest&)>& visit) TARN_REQUIRES(x_turn);
   Status teach_in_turn(const SlotView& view) TARN_REQUIRES(x_turn);
+  int64_t now_ms() const TARN_REQUIRES(x_turn);
+  Status make_room(const v1::SessionCommand& command) TARN_REQUIRES(x_turn);
+  void drop_expired() TARN_REQUIRES(x_turn);
   Status check_primary(const SlotView& view) const;
   Status ready(const SlotView& view) TARN_REQUIRES(x_turn);
   bool is_table_current(const SlotView& view) const TARN_REQUIRES(x_turn);
@@ -98,7 +109,10 @@ class SlotPrimary {
   Instant x_deadline TARN_GUARDED_BY(x_turn) = kNever;  // of the command that has the turn
   uint64_t x_ready_epoch TARN_GUARDED_BY(x_turn) = 0;
   ring::SlotEntry x_ready_entry TARN_GUARDED_BY(x_turn);
-  SessionTable x_table TARN_GUARDED_BY(x_turn);  // all committed entries, while ready
+  SessionTable x_table TARN_GUARDED_BY(x_turn);   // all committed entries, while ready
+  int64_t x_last_ms TARN_GUARDED_BY(x_turn) = 0;  // the time of the log: it never goes back
+  uint64_t x_bytes TARN_GUARDED_BY(x_turn) = 0;   // of the sessions, at most
+  Instant x_measured TARN_GUARDED_BY(x_turn);     // when x_bytes was exact
   std::vector<uint32_t> x_complete_learners TARN_GUARDED_BY(x_turn);
 
   // Rounds of confirm(), shared by all reads that began before the round did.

@@ -89,7 +89,8 @@ SlotStore::SlotStore(SlotStoreOptions options)
 void SlotStore::adopt(std::unique_ptr<SlotLog> log) {
   x_log = std::move(log);
   x_slots.reserve(kSessionSlots);
-  const SlotPrimary::Needs needs{x_options.peers, *x_options.clock, x_metrics};
+  const SlotPrimary::Needs needs{x_options.peers, *x_options.clock, x_metrics,
+                                 x_options.slot_bytes_max};
   for (uint32_t i = 0; i < kSessionSlots; ++i)
     x_slots.push_back(std::make_unique<Slot>(SlotId{i}, *x_log, needs));
   if (x_options.teach_interval.count() > 0) x_thread = std::thread([this] { run(); });

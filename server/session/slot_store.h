@@ -24,6 +24,8 @@ struct SlotStoreOptions {
   const Clock* clock = &system_clock();
   // How often the primary looks for learners to teach; 0: only teach_learners() does.
   Millis teach_interval{100};
+  // Sessions of one slot that would take more are refused.
+  uint64_t slot_bytes_max = kSlotBytesMax;
   // Outlives the store; none: nobody asks.
   metrics::Registry* registry = nullptr;
   // An fsync has failed: this server can hold no sessions until it has restarted on a sound disk.

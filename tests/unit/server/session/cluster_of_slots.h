@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -18,10 +19,21 @@
 
 namespace tarn::session {
 
+// A clock whose date, unlike its time, may be set back.
+class SteppedClock : public ManualClock {
+ public:
+  int64_t unix_ms() const override { return ManualClock::unix_ms() + x_step_ms.load(); }
+  void step(Millis by) { x_step_ms += by.count(); }
+
+ private:
+  std::atomic<int64_t> x_step_ms = 0;
+};
+
 // Several servers' slot stores in one process, joined by calls that a test can cut.
 class ClusterOfSlots {
  public:
-  explicit ClusterOfSlots(uint32_t servers) {
+  explicit ClusterOfSlots(uint32_t servers, uint64_t slot_bytes_max = kSlotBytesMax)
+      : x_slot_bytes_max(slot_bytes_max) {
     // In memory where there is such a folder: these tests are about order, not about the disk.
     const bool has_shm = std::filesystem::is_directory("/dev/shm");
     x_root = std::filesystem::path(has_shm ? "/dev/shm" : testing::TempDir()) /
@@ -58,6 +70,7 @@ class ClusterOfSlots {
     options.clock = &x_clock;
     options.teach_interval = Millis(0);
     options.registry = &registry;
+    options.slot_bytes_max = x_slot_bytes_max;
     auto store = SlotStore::open(std::move(options));
     ASSERT_TRUE(store.has_value()) << store.error().to_string();
     x_stores[id] = std::move(*store);
@@ -76,7 +89,7 @@ class ClusterOfSlots {
   const ring::ClusterConfig& config() const { return *x_config; }
 
   SlotStore& store(uint32_t id) { return *x_stores.at(id); }
-  ManualClock& clock() { return x_clock; }
+  SteppedClock& clock() { return x_clock; }
   // Messages that this returns false for are lost before they arrive (lost_answers: after).
   std::function<bool(uint32_t from, uint32_t to)> allow = [](uint32_t, uint32_t) { return true; };
   bool lost_answers = false;
@@ -127,7 +140,8 @@ class ClusterOfSlots {
 
   static inline int s_count = 0;
   std::filesystem::path x_root;
-  ManualClock x_clock;
+  SteppedClock x_clock;
+  const uint64_t x_slot_bytes_max;
   std::map<uint32_t, std::unique_ptr<SlotStore>> x_stores;
   std::shared_ptr<const ring::ClusterConfig> x_config;
 };
