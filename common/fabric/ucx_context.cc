@@ -57,6 +57,22 @@ Result<ucp_config_t*> read_config(const UcxContext::Options& options) {
   return config;
 }
 
+Result<ucp_mem_h> map_memory(ucp_context_h context, MutableBytes memory) {
+  if (memory.empty()) return invalid_argument("no memory to register");
+  ucp_mem_map_params_t params{};
+  params.field_mask = UCP_MEM_MAP_PARAM_FIELD_ADDRESS | UCP_MEM_MAP_PARAM_FIELD_LENGTH;
+  params.address = memory.data();
+  params.length = memory.size();
+  ucp_mem_h handle = nullptr;
+  const ucs_status_t status = ucp_mem_map(context, &params, &handle);
+  if (status == UCS_OK) return handle;
+  return unavailable(std::string("UCX registers no memory: ") + ucs_status_string(status));
+}
+
+void unmap_memory(ucp_context_h context, ucp_mem_h handle) {
+  if (ucp_mem_unmap(context, handle) != UCS_OK) log::warn("UCX keeps memory registered");
+}
+
 UcxIdentity identity_of(const UcxContext::Options& options) {
   return {std::string(kind_name(options.kind)), ucx_version(),
           settings_fingerprint(options.kind, options.device)};
@@ -97,9 +113,8 @@ UcxContext::UcxContext(Options options, ucp_context* handle)
 }
 
 UcxContext::~UcxContext() {
-  for (const auto& [address, memory] : x_registered) {
-    if (ucp_mem_unmap(x_handle, memory) != UCS_OK) log::warn("UCX keeps memory registered");
-  }
+  for (const auto& [address, memory] : x_registered)
+    unmap_memory(x_handle, memory);
   ucp_cleanup(x_handle);
 }
 
@@ -110,27 +125,28 @@ std::string UcxContext::transport() const {
 }
 
 Status UcxContext::register_memory(MutableBytes memory) {
-  if (memory.empty()) return invalid_argument("no memory to register");
-  ucp_mem_map_params_t params{};
-  params.field_mask = UCP_MEM_MAP_PARAM_FIELD_ADDRESS | UCP_MEM_MAP_PARAM_FIELD_LENGTH;
-  params.address = memory.data();
-  params.length = memory.size();
-  ucp_mem_h handle = nullptr;
-  const ucs_status_t status = ucp_mem_map(x_handle, &params, &handle);
-  if (status != UCS_OK) {
-    return unavailable(std::string("UCX registers no memory: ") + ucs_status_string(status));
-  }
+  TARN_ASSIGN_OR_RETURN(const ucp_mem_h handle, map_memory(x_handle, memory));
   forget_memory(memory);
   const MutexLock lock(x_mutex);
   x_registered.emplace(memory.data(), handle);
   return Status::ok();
 }
 
+Result<std::shared_ptr<const void>> UcxContext::hold_memory(std::shared_ptr<UcxContext> context,
+                                                            MutableBytes memory) {
+  TARN_CHECK(context != nullptr);
+  TARN_ASSIGN_OR_RETURN(const ucp_mem_h handle, map_memory(context->x_handle, memory));
+  const auto unmap = [context = std::move(context), handle](const void*) {
+    unmap_memory(context->x_handle, handle);
+  };
+  return std::shared_ptr<const void>(static_cast<const void*>(handle), unmap);
+}
+
 void UcxContext::forget_memory(MutableBytes memory) {
   const MutexLock lock(x_mutex);
   const auto found = x_registered.find(memory.data());
   if (found == x_registered.end()) return;
-  if (ucp_mem_unmap(x_handle, found->second) != UCS_OK) log::warn("UCX keeps memory registered");
+  unmap_memory(x_handle, found->second);
   x_registered.erase(found);
 }
 

@@ -38,6 +38,12 @@ class UcxContext {
   // Returns: ok, unavailable (the device refuses).
   Status register_memory(MutableBytes memory);
 
+  // Registers memory until the answer has gone, which must be before the memory goes; it keeps the
+  // context. Runs may overlap. Returns: ok, invalid_argument (empty), unavailable (the device
+  // refuses).
+  static Result<std::shared_ptr<const void>> hold_memory(std::shared_ptr<UcxContext> context,
+                                                         MutableBytes memory);
+
   // The memory is about to be unmapped; nothing of it is in flight. No effect on what was not
   // registered, as a whole, before.
   void forget_memory(MutableBytes memory);
