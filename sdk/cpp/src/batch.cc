@@ -122,7 +122,8 @@ std::shared_ptr<Flight> make_flight(Flight::Options options, const Items& items,
     }
     BlockOutcome& outcome = state.outcome(i);
     outcome.outcome = outcome_of(item.error().code());
-    outcome.message = "items[" + std::to_string(i) + "]." + item.error().message();
+    const std::string where = callable.is_ok() ? "items[" + std::to_string(i) + "]." : "";
+    outcome.message = where + item.error().message();
   }
   auto flight = std::make_shared<Flight>(std::move(options));
   flight->items() = std::move(flying);
@@ -201,6 +202,7 @@ std::shared_ptr<Flight> make_get(Core& core, const std::shared_ptr<SpaceState>& 
 
 void place_and_launch(Core& core, std::shared_ptr<Flight> flight) {
   if (flight->state().has_ended()) return;
+  if (core.is_forked()) return flight->refuse(unsupported(kForkedText));
   if (flight->items().empty()) return flight->state().end();
   auto unknown = unknown_of(*flight);
   if (unknown.empty()) {

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/base/log.h"
 
 namespace tarn::sdk {
 namespace {
@@ -18,10 +19,30 @@ Memory::Memory(std::byte* data, size_t size, bool is_ours)
     : x_data(data), x_size(size), x_is_ours(is_ours), x_id(g_next_id.fetch_add(1)) {}
 
 Memory::~Memory() {
+  if (x_fork.is_child()) {
+    // What the devices know of it is the parent's.
+    (void)std::make_unique<decltype(x_registrations)>(std::move(x_registrations)).release();
+  }
+  x_registrations.clear();
   if (x_is_ours) TARN_CHECK(munmap(x_data, x_size) == 0);
 }
 
-Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size) {
+// A device that refuses, for want of lockable memory mostly, makes transfers slower and not wrong.
+void Memory::register_with(UcxContexts contexts) {
+  for (const auto& context : contexts) {
+    const bool fails = TARN_FAULT_POINT("sdk.register_memory");
+    auto held = fails ? Result<std::shared_ptr<const void>>(unavailable("the device refuses"))
+                      : fabric::UcxContext::hold_memory(context, {x_data, x_size});
+    if (held) {
+      x_registrations.push_back(*std::move(held));
+    } else {
+      log::warn("a buffer is not registered for {} and will be slower: {}", context->transport(),
+                held.error().message());
+    }
+  }
+}
+
+Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size, UcxContexts contexts) {
   if (size == 0 || size > kBufferBytesMax) return invalid_argument("size: 1 byte to 64 TiB");
   void* const data = TARN_FAULT_POINT("sdk.allocate") ? MAP_FAILED
                                                       : mmap(nullptr, size, PROT_READ | PROT_WRITE,
@@ -29,13 +50,17 @@ Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size) {
   if (data == MAP_FAILED) return overloaded("the machine has no memory for this buffer");
   // First touch of 4 KiB pages is 2.5 times dearer. Where the kernel declines, nothing is lost.
   madvise(data, size, MADV_HUGEPAGE);
-  return std::shared_ptr<const Memory>(new Memory(static_cast<std::byte*>(data), size, true));
+  std::shared_ptr<Memory> memory(new Memory(static_cast<std::byte*>(data), size, true));
+  memory->register_with(contexts);
+  return std::shared_ptr<const Memory>(std::move(memory));
 }
 
-Result<std::shared_ptr<const Memory>> Memory::adopt(void* data, size_t size) {
+Result<std::shared_ptr<const Memory>> Memory::adopt(void* data, size_t size, UcxContexts contexts) {
   if (data == nullptr) return invalid_argument("data: is null");
   if (size == 0 || size > kBufferBytesMax) return invalid_argument("size: 1 byte to 64 TiB");
-  return std::shared_ptr<const Memory>(new Memory(static_cast<std::byte*>(data), size, false));
+  std::shared_ptr<Memory> memory(new Memory(static_cast<std::byte*>(data), size, false));
+  memory->register_with(contexts);
+  return std::shared_ptr<const Memory>(std::move(memory));
 }
 
 void BufferRegistry::add(const std::shared_ptr<const Memory>& memory) {

@@ -3,10 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "common/fabric/ucx_context.h"
+#include "sdk/cpp/src/fork_guard.h"
 #include "tarn/tarn.h"
 
 namespace tarn::sdk {
@@ -14,14 +18,19 @@ namespace tarn::sdk {
 // The most that one Buffer holds.
 inline constexpr size_t kBufferBytesMax = size_t{1} << 46;
 
-// A run of memory that outlives every transfer which uses it: each of them shares it. Immutable;
+// What memory that is used for long is registered with: the client's UCX devices.
+using UcxContexts = std::span<const std::shared_ptr<fabric::UcxContext>>;
+
+// A run of memory that outlives every transfer which uses it: each of them shares it. Registered
+// with the devices for its life, where they take it: pinned once, not by every transfer. Immutable;
 // unmapped at its end when it is the SDK's own.
 class Memory {
  public:
   // Zeroed and page-aligned. Returns: ok, invalid_argument, overloaded.
-  static Result<std::shared_ptr<const Memory>> allocate(size_t size);
+  static Result<std::shared_ptr<const Memory>> allocate(size_t size, UcxContexts contexts = {});
   // Memory of the caller's. Returns: ok, invalid_argument.
-  static Result<std::shared_ptr<const Memory>> adopt(void* data, size_t size);
+  static Result<std::shared_ptr<const Memory>> adopt(void* data, size_t size,
+                                                     UcxContexts contexts = {});
   ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
@@ -30,14 +39,19 @@ class Memory {
   size_t size() const { return x_size; }
   // Never used again for another in this process.
   uint64_t id() const { return x_id; }
+  // With how many devices it is registered.
+  size_t registrations() const { return x_registrations.size(); }
 
  private:
   Memory(std::byte* data, size_t size, bool is_ours);
+  void register_with(UcxContexts contexts);
 
   std::byte* const x_data;
   const size_t x_size;
   const bool x_is_ours;
   const uint64_t x_id;
+  const ForkGuard x_fork;
+  std::vector<std::shared_ptr<const void>> x_registrations;
 };
 
 // The live Buffers of one client: a slice that names none of them is of a freed buffer, or of
@@ -68,10 +82,14 @@ struct Buffer::Impl {
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  ~Impl() { registry->remove(memory->id()); }
+  // The registry's lock may have been held when a child was forked: there it is left alone.
+  ~Impl() {
+    if (!fork.is_child()) registry->remove(memory->id());
+  }
 
   const std::shared_ptr<sdk::BufferRegistry> registry;
   const std::shared_ptr<const sdk::Memory> memory;
+  const sdk::ForkGuard fork;
 };
 
 }  // namespace tarn

@@ -47,13 +47,17 @@ Expected<Space> Client::open_space(const SpaceSpec& spec, CallOptions options) {
 }
 
 Expected<Buffer> Client::allocate(size_t size) {
-  auto memory = sdk::Memory::allocate(size);
+  sdk::Core& core = *x_impl->core;
+  if (core.is_forked()) return Error{Outcome::unsupported, sdk::kForkedText};
+  auto memory = sdk::Memory::allocate(size, core.contexts());
   if (!memory) return sdk::error_of(memory.error());
   return Buffer(std::make_shared<Buffer::Impl>(x_impl->core->buffers(), *std::move(memory)));
 }
 
 Expected<Buffer> Client::register_memory(void* data, size_t size) {
-  auto memory = sdk::Memory::adopt(data, size);
+  sdk::Core& core = *x_impl->core;
+  if (core.is_forked()) return Error{Outcome::unsupported, sdk::kForkedText};
+  auto memory = sdk::Memory::adopt(data, size, core.contexts());
   if (!memory) return sdk::error_of(memory.error());
   return Buffer(std::make_shared<Buffer::Impl>(x_impl->core->buffers(), *std::move(memory)));
 }

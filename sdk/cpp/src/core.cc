@@ -21,46 +21,30 @@ constexpr Nanos kReportTimeout = milliseconds(50);
 
 }  // namespace
 
-Result<IssuedTicket> TicketCache::get(Instant deadline) {
-  const int64_t now_ms = system_clock().unix_ms();
-  IssuedTicket have;
-  {
-    const MutexLock lock(x_mutex);
-    have = x_ticket;
-    if (!have.bytes.empty() && now_ms < x_renew_at_ms) return have;
-  }
-  auto issued = x_router.issue_ticket(deadline);
-  if (!issued) {
-    if (!have.bytes.empty() && now_ms < have.expires_unix_ms) return have;
-    return issued.error();
-  }
-  const MutexLock lock(x_mutex);
-  x_ticket = *issued;
-  x_renew_at_ms = now_ms + std::max<int64_t>(issued->expires_unix_ms - now_ms, 0) / 2;
-  return issued;
-}
-
-void TicketCache::drop() {
-  const MutexLock lock(x_mutex);
-  x_ticket = {};
-}
-
-Core::Core(ClientOptions options, Credentials credentials, std::unique_ptr<RouterChannels> channels)
+Core::Core(ClientOptions options, std::shared_ptr<CredentialSource> source,
+           std::unique_ptr<RouterChannels> channels)
     : x_options(std::move(options)),
-      x_credentials(std::move(credentials)),
+      x_source(std::move(source)),
       x_channels(std::move(channels)),
       x_router(*x_channels),
       x_sessions(*x_channels),
-      x_storage(x_credentials),
-      x_tickets(x_router) {}
+      x_storage(x_source),
+      x_tickets([this](Instant deadline) { return x_router.issue_ticket(deadline); }) {}
 
 Result<std::shared_ptr<Core>> Core::open(ClientOptions options) {
-  TARN_ASSIGN_OR_RETURN(Credentials credentials, find_credentials(options));
-  TARN_ASSIGN_OR_RETURN(auto channels, RouterChannels::open(credentials));
-  const std::string endpoint = credentials.endpoints.front();
-  std::shared_ptr<Core> core(
-      new Core(std::move(options), std::move(credentials), std::move(channels)));
+  // gRPC and UCX do not work in a child of a process that has used them.
+  static const ForkGuard first;
+  if (first.is_child()) return unsupported(kForkedText);
+  TARN_ASSIGN_OR_RETURN(auto source, CredentialSource::open(options));
+  TARN_ASSIGN_OR_RETURN(auto channels, RouterChannels::open(source));
+  const auto leave_if_forked = [](Core* core) {
+    if (!core->is_forked()) std::default_delete<Core>()(core);
+  };
+  std::shared_ptr<Core> core(new Core(std::move(options), source, std::move(channels)),
+                             leave_if_forked);
   TARN_RETURN_IF_ERROR(core->refresh_config(core->deadline_of({})));
+  // The way to a router that answers is a way into the cluster's network.
+  const std::string endpoint = source->current()->endpoints[core->x_channels->current()];
   TARN_ASSIGN_OR_RETURN(Ports ports, open_ports(core->x_options.transport, endpoint));
   TARN_RETURN_IF_ERROR(core->start(std::move(ports)));
   return core;
@@ -68,6 +52,7 @@ Result<std::shared_ptr<Core>> Core::open(ClientOptions options) {
 
 Core::~Core() {
   x_channels->stop();
+  x_watch.reset();
   x_background.stop();
   if (x_io == nullptr) return;
   const Instant deadline = system_clock().now() + kDisconnectTimeout;
@@ -76,6 +61,7 @@ Core::~Core() {
 }
 
 Status Core::start(Ports ports) {
+  x_contexts = std::move(ports.contexts);
   IoLoop::Options io;
   io.ports = std::move(ports.ports);
   io.offers = std::move(ports.offers);
@@ -85,9 +71,19 @@ Status Core::start(Ports ports) {
   io.connect = [this](ConnectCall call) { return begin_connect(std::move(call)); };
   io.refresh_config = [this] { begin_refresh(); };
   io.report_misses = [this](std::vector<MissedAt> missed) { begin_report(std::move(missed)); };
+  io.ticket_end = [this] { return ticket_end(); };
   TARN_ASSIGN_OR_RETURN(x_io, IoLoop::open(std::move(io)));
   x_io->start();
   x_io->wake();
+  ConfigWatch::Options watch;
+  watch.channels = x_channels.get();
+  watch.known_epoch = [this] { return x_cluster.epoch(); };
+  watch.on_config = [this](ring::ClusterConfig config) {
+    const Status taken = take_config(std::move(config));
+    if (!taken.is_ok()) log::warn("a config is not taken: {}", taken.to_string());
+  };
+  x_watch = std::make_unique<ConfigWatch>(std::move(watch));
+  x_watch->start();
   return Status::ok();
 }
 
@@ -102,7 +98,7 @@ std::shared_ptr<SpaceState> Core::space(const block::SpaceSpec& spec, const Spac
   if (state == nullptr) {
     state = std::make_shared<SpaceState>(spec);
     state->id = id;
-    state->tenant = x_credentials.tenant;
+    state->tenant = x_source->current()->tenant;
   }
   return state;
 }
@@ -123,12 +119,17 @@ bool Core::pause(Nanos time) {
 }
 
 void Core::launch(std::shared_ptr<Flight> flight) {
+  if (is_forked()) return flight->refuse(unsupported(kForkedText));
   const Status taken = x_io->submit(flight);
   if (!taken.is_ok()) flight->refuse(taken);
 }
 
 Status Core::refresh_config(Instant deadline) {
   TARN_ASSIGN_OR_RETURN(ring::ClusterConfig config, x_router.get_config(deadline));
+  return take_config(std::move(config));
+}
+
+Status Core::take_config(ring::ClusterConfig config) {
   TARN_ASSIGN_OR_RETURN(const bool is_newer, x_cluster.offer(std::move(config)));
   if (is_newer && x_io != nullptr) x_io->wake();
   return Status::ok();
@@ -154,12 +155,26 @@ void Core::begin_report(std::vector<MissedAt> missed) {
   });
 }
 
+// Also for the io thread: a renewal goes on elsewhere, one at a time.
+int64_t Core::ticket_end() {
+  if (x_tickets.is_due() && !x_is_renewing.exchange(true)) {
+    const Status begun = x_background.submit([this] {
+      const auto ticket = x_tickets.get(system_clock().now() + kConnectTimeout);
+      if (!ticket) log::debug("no new ticket: {}", ticket.error().to_string());
+      x_is_renewing.store(false);
+    });
+    if (!begun.is_ok()) x_is_renewing.store(false);
+  }
+  return x_tickets.expires_unix_ms();
+}
+
 Status Core::begin_connect(ConnectCall call) {
   return x_background.submit([this, call = std::move(call)] { connect(call); });
 }
 
 void Core::connect(const ConnectCall& call) {
   const Instant deadline = system_clock().now() + kConnectTimeout;
+  if (call.former) x_storage.disconnect(*call.former, system_clock().now() + kDisconnectTimeout);
   if (call.wants_ticket) x_tickets.drop();
   const auto ticket = x_tickets.get(deadline);
   if (!ticket) return x_io->on_connected(call.server, call.attempt, ticket.error());

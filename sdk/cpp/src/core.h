@@ -12,33 +12,20 @@
 #include "sdk/cpp/src/buffer.h"
 #include "sdk/cpp/src/cluster_view.h"
 #include "sdk/cpp/src/credentials_dir.h"
+#include "sdk/cpp/src/fork_guard.h"
 #include "sdk/cpp/src/io_loop.h"
 #include "sdk/cpp/src/ports.h"
+#include "sdk/cpp/src/rpc_config_watch.h"
 #include "sdk/cpp/src/rpc_router.h"
 #include "sdk/cpp/src/rpc_sessions.h"
 #include "sdk/cpp/src/rpc_storage.h"
+#include "sdk/cpp/src/ticket_cache.h"
 
 namespace tarn::sdk {
 
-// The client's ticket, renewed at half of its life. Thread-safe.
-class TicketCache {
- public:
-  explicit TicketCache(RpcRouter& router) : x_router(router) {}
-
-  // Blocks until `deadline` at most. A ticket past its half is still given where no router answers.
-  Result<IssuedTicket> get(Instant deadline);
-  // The next get() asks for another.
-  void drop();
-
- private:
-  RpcRouter& x_router;
-  Mutex x_mutex;
-  IssuedTicket x_ticket TARN_GUARDED_BY(x_mutex);
-  int64_t x_renew_at_ms TARN_GUARDED_BY(x_mutex) = 0;
-};
-
 // All of one client: what its handles, transfers, sessions and workers share, and keep alive.
-// Thread-safe. Life: open; ends with the last of them, which must not be on a thread of its own.
+// Thread-safe. Life: open; ends with the last of them, which must not be on a thread of its own. In
+// a child that fork() made it is dead: calls say so, and it is left as it is.
 class Core {
  public:
   static Result<std::shared_ptr<Core>> open(ClientOptions options);
@@ -46,8 +33,6 @@ class Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  const ClientOptions& options() const { return x_options; }
-  const Credentials& credentials() const { return x_credentials; }
   RouterChannels& channels() { return *x_channels; }
   RpcRouter& router() { return x_router; }
   RpcSessions& sessions() { return x_sessions; }
@@ -55,6 +40,9 @@ class Core {
   IoLoop& io() { return *x_io; }
   const ClusterView& cluster() const { return x_cluster; }
   const std::shared_ptr<BufferRegistry>& buffers() const { return x_buffers; }
+  // What buffers are registered with.
+  UcxContexts contexts() const { return x_contexts; }
+  bool is_forked() const { return x_fork.is_child(); }
 
   // When a call that begins now must end.
   Instant deadline_of(const CallOptions& call) const;
@@ -72,16 +60,20 @@ class Core {
   void launch(std::shared_ptr<Flight> flight);
 
  private:
-  Core(ClientOptions options, Credentials credentials, std::unique_ptr<RouterChannels> channels);
+  Core(ClientOptions options, std::shared_ptr<CredentialSource> source,
+       std::unique_ptr<RouterChannels> channels);
   Status start(Ports ports);
   Status refresh_config(Instant deadline);
+  Status take_config(ring::ClusterConfig config);
   void begin_refresh();
   void begin_report(std::vector<MissedAt> missed);
+  int64_t ticket_end();
   Status begin_connect(ConnectCall call);
   void connect(const ConnectCall& call);
 
   const ClientOptions x_options;
-  const Credentials x_credentials;
+  const ForkGuard x_fork;
+  const std::shared_ptr<CredentialSource> x_source;
   const std::unique_ptr<RouterChannels> x_channels;
   RpcRouter x_router;
   RpcSessions x_sessions;
@@ -89,11 +81,14 @@ class Core {
   TicketCache x_tickets;
   ClusterView x_cluster;
   const std::shared_ptr<BufferRegistry> x_buffers = std::make_shared<BufferRegistry>();
+  std::vector<std::shared_ptr<fabric::UcxContext>> x_contexts;  // set once, by start()
   std::atomic<bool> x_is_refreshing{false};
+  std::atomic<bool> x_is_renewing{false};
   Mutex x_mutex;
   std::map<SpaceId, std::shared_ptr<SpaceState>> x_spaces TARN_GUARDED_BY(x_mutex);
   std::unique_ptr<IoLoop> x_io;
   Background x_background;
+  std::unique_ptr<ConfigWatch> x_watch;
 };
 
 }  // namespace tarn::sdk

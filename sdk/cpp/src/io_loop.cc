@@ -33,6 +33,7 @@ IoLoop::IoLoop(Options options, fabric::Event event)
   peers.ports = x_options.ports;
   peers.offers = x_options.offers;
   peers.connect = x_options.connect;
+  peers.ticket_end = x_options.ticket_end;
   peers.on_change = [this] { x_peers_changed = true; };
   x_peers = std::make_unique<PeerTable>(std::move(peers));
   x_deck.peers = x_peers.get();

@@ -34,6 +34,8 @@ class IoLoop {
     std::function<Status(ConnectCall)> connect;
     std::function<void()> refresh_config;
     std::function<void(std::vector<MissedAt>)> report_misses;
+    // PeerTable::Options::ticket_end.
+    std::function<int64_t()> ticket_end;
   };
 
   // Returns: ok, unavailable (no file descriptor).

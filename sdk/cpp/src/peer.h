@@ -48,6 +48,7 @@ struct Peer {
   uint32_t barred_kinds = 0;    // fabrics that have led nowhere, as bits
   std::optional<Status> reset;  // to be closed on the next turn
   bool wants_ticket = false;    // the server did not take the last one
+  Instant renew_at = kNever;    // from then on it connects anew with a newer ticket, when idle
   Status last_error;
   Wireup wireup;
   std::vector<std::unique_ptr<Lane>> lanes;

@@ -13,6 +13,8 @@ namespace {
 
 constexpr Nanos kRetryFirst = std::chrono::milliseconds(20);
 constexpr Nanos kRetryMost = std::chrono::milliseconds(500);
+// Between two looks whether a connection can be had anew under a newer ticket.
+constexpr Nanos kRenewPause = std::chrono::milliseconds(250);
 
 // At once after the loss of a connection that worked.
 Nanos retry_pause(uint32_t failures) {
@@ -25,6 +27,7 @@ Nanos retry_pause(uint32_t failures) {
 PeerTable::PeerTable(Options options) : x_options(std::move(options)), x_now(system_clock().now()) {
   TARN_CHECK(x_options.ports.size() == x_options.offers.size());
   TARN_CHECK(x_options.connect != nullptr && x_options.on_change != nullptr);
+  TARN_CHECK(x_options.ticket_end != nullptr);
 }
 
 void PeerTable::update(const View& view) {
@@ -70,10 +73,11 @@ Lane& PeerTable::lane_for(Peer& peer, Position position) {
   return *peer.lanes[ring::lane_of(position, static_cast<uint32_t>(peer.lanes.size()))];
 }
 
-void PeerTable::begin_connect(Peer& peer) {
+void PeerTable::begin_connect(Peer& peer, std::optional<Wireup> former) {
   TARN_CHECK(peer.state != Peer::State::connecting);
   if (x_closed) return;
   ConnectCall call;
+  call.former = std::move(former);
   call.server = peer.member.id;
   call.attempt = x_next_attempt++;
   call.endpoint = peer.member.control_endpoint;
@@ -126,6 +130,9 @@ Status PeerTable::wire_up(Peer& peer, Wireup wireup) {
     return failed;
   }
   peer.lanes = std::move(lanes);
+  // At three quarters of what the ticket has left, by when the next one is at hand.
+  const Millis left(peer.wireup.ticket_expires_unix_ms - system_clock().unix_ms());
+  peer.renew_at = x_now + std::max<Nanos>(left * 3 / 4, kRenewPause);
   peer.state = Peer::State::up;
   peer.has_spoken = false;
   peer.last_error = Status::ok();
@@ -204,12 +211,27 @@ void PeerTable::lose(Peer& peer, Status why) {
   ++x_lost_total;
   const bool led_nowhere = !peer.has_spoken && peer.wireup.fabric != fabric::Kind::grpc;
   if (led_nowhere) peer.bar(peer.wireup.fabric);
-  std::vector<std::unique_ptr<Lane>> lanes = std::exchange(peer.lanes, {});
-  for (std::unique_ptr<Lane>& lane : lanes) {
+  let_go(peer, why);
+  fail(peer, std::move(why));
+}
+
+void PeerTable::let_go(Peer& peer, const Status& why) {
+  for (std::unique_ptr<Lane>& lane : std::exchange(peer.lanes, {})) {
     lane->link->lost(why);
     x_dying.push_back(std::move(lane));
   }
-  fail(peer, std::move(why));
+}
+
+// Nothing is in flight, so nobody notices but for the moment that a Connect takes.
+void PeerTable::renew(Peer& peer) {
+  TARN_CHECK(peer.state == Peer::State::up);
+  peer.renew_at = x_now + kRenewPause;
+  if (x_options.ticket_end() <= peer.wireup.ticket_expires_unix_ms) return;
+  log::debug("connecting to {} anew, with a newer ticket", peer.member.name);
+  let_go(peer, cancelled("connecting anew"));
+  peer.state = Peer::State::idle;
+  begin_connect(peer, std::move(peer.wireup));
+  x_options.on_change();
 }
 
 void PeerTable::turn(Instant now) {
@@ -217,17 +239,23 @@ void PeerTable::turn(Instant now) {
   x_next_wake = kNever;
   for (auto& [id, peer] : x_peers) {
     bool is_mute = false;
+    bool is_idle = true;
     for (size_t i = 0; i < peer.lanes.size(); ++i) {
       Lane& lane = *peer.lanes[i];
       lane.link->expire(now);
       if (lane.link->is_lost() && !peer.reset) peer.reset = lane.link->lost_status();
       if (!lane.link->is_lost()) watch(lane, now);
       is_mute |= lane.is_mute;
+      is_idle &= lane.link->is_idle();
       x_next_wake = std::min(x_next_wake, lane.link->next_deadline());
     }
     if (is_mute) peer.reset = unavailable(peer.member.name + " does not answer");
     peer.was_mute |= is_mute;
     if (peer.reset) lose(peer, *std::exchange(peer.reset, std::nullopt));
+    if (peer.state == Peer::State::up && is_idle) {
+      if (now >= peer.renew_at) renew(peer);
+      x_next_wake = std::min(x_next_wake, peer.renew_at);
+    }
     if (peer.state == Peer::State::down) x_next_wake = std::min(x_next_wake, peer.retry_at);
   }
   sweep();

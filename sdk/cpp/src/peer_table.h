@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,11 +23,14 @@ struct ConnectCall {
   std::string endpoint;
   std::vector<Offer> offers;
   bool wants_ticket = false;  // a new one: the last was refused
+  // The connection that this one is to follow, for its ticket nears its end.
+  std::optional<Wireup> former;
 };
 
 // The storage servers of the config and the ways to them. Connects when one is first needed, and
-// again after a loss, with growing pauses; a server that falls silent is lost. One-thread
-// ("tarn-io"). Life: construct, update, turn..., close, turn until is_idle(), destroy.
+// again after a loss, with growing pauses; a server that falls silent is lost. Connects anew, in an
+// idle moment, before the ticket of a connection ends. One-thread ("tarn-io"). Life: construct,
+// update, turn..., close, turn until is_idle(), destroy.
 class PeerTable {
  public:
   struct Options {
@@ -37,6 +41,9 @@ class PeerTable {
     std::function<Status(ConnectCall)> connect;
     // A connection came or went, so whoever waits may go on.
     std::function<void()> on_change;
+    // When the newest ticket of the client ends, in Unix ms; begins to get another when that is
+    // due. Never blocks.
+    std::function<int64_t()> ticket_end;
   };
   enum class Readiness : uint8_t { up, wait, down };
 
@@ -69,7 +76,9 @@ class PeerTable {
   uint64_t lost_total() const { return x_lost_total; }
 
  private:
-  void begin_connect(Peer& peer);
+  void begin_connect(Peer& peer, std::optional<Wireup> former = std::nullopt);
+  void renew(Peer& peer);
+  void let_go(Peer& peer, const Status& why);
   Status wire_up(Peer& peer, Wireup wireup);
   Result<std::unique_ptr<Lane>> open_lane(const Peer& peer, uint32_t index, fabric::Port& port);
   void fail(Peer& peer, Status why);

@@ -59,9 +59,12 @@ std::string ucx_device(const std::string& router_endpoint) {
   return named != nullptr && *named != '\0' ? std::string(named) : device_towards(router_endpoint);
 }
 
-Result<std::unique_ptr<fabric::Port>> open_ucx(Kind kind, const std::string& device) {
+Result<std::shared_ptr<fabric::UcxContext>> open_context(Kind kind, const std::string& device) {
   if (TARN_FAULT_POINT("sdk.ucx_port")) return unavailable("UCX cannot be had");
-  TARN_ASSIGN_OR_RETURN(auto context, fabric::UcxContext::open({kind, device}));
+  return fabric::UcxContext::open({kind, device});
+}
+
+Result<std::unique_ptr<fabric::Port>> open_port(std::shared_ptr<fabric::UcxContext> context) {
   fabric::UcxPort::Options options;
   options.context = std::move(context);
   TARN_ASSIGN_OR_RETURN(auto port, fabric::UcxPort::open(std::move(options)));
@@ -69,12 +72,15 @@ Result<std::unique_ptr<fabric::Port>> open_ucx(Kind kind, const std::string& dev
 }
 
 void add_ucx(Ports& ports, Kind kind, const std::string& device) {
-  auto port = open_ucx(kind, device);
+  auto context = open_context(kind, device);
+  auto port =
+      context ? open_port(*context) : Result<std::unique_ptr<fabric::Port>>(context.error());
   if (!port) {
     ports.note = std::string(fabric::kind_name(kind)) + ": " + port.error().message();
     log::debug("{}; going on without", ports.note);
     return;
   }
+  ports.contexts.push_back(*std::move(context));
   ports.offers.push_back({kind, fabric::ucx_version(), fabric::settings_fingerprint(kind, device),
                           (*port)->address(), fabric::host_fingerprint()});
   ports.ports.push_back(std::move(port).value());

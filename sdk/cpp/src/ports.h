@@ -6,6 +6,7 @@
 
 #include "common/base/result.h"
 #include "common/fabric/fabric.h"
+#include "common/fabric/ucx_context.h"
 #include "sdk/cpp/src/rpc_storage.h"
 #include "tarn/tarn.h"
 
@@ -19,6 +20,8 @@ inline constexpr const char* kFabricDeviceVariable = "TARN_FABRIC_DEVICE";
 struct Ports {
   std::vector<std::unique_ptr<fabric::Port>> ports;
   std::vector<Offer> offers;
+  // Behind the ports of UCX: what memory is registered with.
+  std::vector<std::shared_ptr<fabric::UcxContext>> contexts;
   std::string note;  // why a port that was wanted is not there
 };
 

@@ -8,8 +8,10 @@ namespace {
 
 constexpr Millis kPauseFirst{5};
 constexpr Millis kPauseMost{100};
-// How long the connector waits at one channel before it looks at the next.
-constexpr Millis kConnectorTurn{100};
+// How long the connector waits at one channel before it looks at the next; and how long it rests
+// when all are connected.
+constexpr Millis kConnectorTurn{20};
+constexpr Millis kConnectorRest{100};
 
 bool is_worth_another(Code code) {
   return code == Code::unavailable || code == Code::overloaded || code == Code::deadline_exceeded ||
@@ -28,19 +30,29 @@ rpc::TlsMaterial tls_material(const Credentials& credentials) {
   return material;
 }
 
-Result<std::unique_ptr<RouterChannels>> RouterChannels::open(const Credentials& credentials) {
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
+Result<RouterChannels::Channels> RouterChannels::open_channels(const Credentials& credentials) {
+  Channels channels;
   for (const std::string& endpoint : credentials.endpoints) {
     TARN_ASSIGN_OR_RETURN(
         auto channel, rpc::open_channel(endpoint, auth::Role::router, tls_material(credentials)));
     channels.push_back(std::move(channel));
   }
-  if (channels.empty()) return invalid_argument("endpoint: no router is named");
-  return std::unique_ptr<RouterChannels>(new RouterChannels(std::move(channels)));
+  return channels;
 }
 
-RouterChannels::RouterChannels(std::vector<std::shared_ptr<grpc::Channel>> channels)
-    : x_channels(std::move(channels)), x_connector([this] { keep_connecting(); }) {}
+Result<std::unique_ptr<RouterChannels>> RouterChannels::open(
+    std::shared_ptr<CredentialSource> source) {
+  TARN_ASSIGN_OR_RETURN(Channels channels, open_channels(*source->current()));
+  if (channels.empty()) return invalid_argument("endpoint: no router is named");
+  return std::unique_ptr<RouterChannels>(
+      new RouterChannels(std::move(source), std::move(channels)));
+}
+
+RouterChannels::RouterChannels(std::shared_ptr<CredentialSource> source, Channels channels)
+    : x_source(std::move(source)),
+      x_count(channels.size()),
+      x_channels(std::move(channels)),
+      x_connector([this] { keep_connecting(); }) {}
 
 RouterChannels::~RouterChannels() {
   stop();
@@ -54,34 +66,71 @@ bool RouterChannels::is_stopped() {
 
 void RouterChannels::keep_connecting() {
   set_thread_name("tarn-channels");
-  for (size_t turn = 0; !is_stopped(); ++turn) {
-    grpc::Channel& channel = *x_channels[turn % x_channels.size()];
-    const auto until = std::chrono::system_clock::now() + kConnectorTurn;
-    (void)channel.WaitForStateChange(channel.GetState(true), until);
+  for (size_t turn = 0, connected = 0; !is_stopped(); ++turn) {
+    const auto one = channel(turn % x_count);
+    const grpc_connectivity_state state = one->GetState(true);
+    connected = state == GRPC_CHANNEL_READY ? connected + 1 : 0;
+    if (connected == 0) {
+      const auto until = std::chrono::system_clock::now() + kConnectorTurn;
+      (void)one->WaitForStateChange(state, until);
+    } else if (connected % x_count == 0) {
+      // A stop ends this wait at once, and none of gRPC's.
+      (void)pause(kConnectorRest);
+    }
   }
 }
 
+std::shared_ptr<grpc::Channel> RouterChannels::channel(size_t router) const {
+  const MutexLock lock(x_mutex);
+  TARN_CHECK(router < x_channels.size());
+  return x_channels[router];
+}
+
+// Nobody waits for a router that is gone while another is there.
+size_t RouterChannels::current() {
+  const size_t first = x_current.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < x_count; ++i) {
+    const size_t router = (first + i) % x_count;
+    if (channel(router)->GetState(false) == GRPC_CHANNEL_READY) return router;
+  }
+  return first;
+}
+
 void RouterChannels::avoid(size_t router) {
-  TARN_DCHECK(router < x_channels.size());
-  // Only the first of several callers that saw it fail moves on.
-  x_current.compare_exchange_strong(router, (router + 1) % x_channels.size());
+  TARN_DCHECK(router < x_count);
+  x_current.store((router + 1) % x_count, std::memory_order_relaxed);
+}
+
+bool RouterChannels::renew_credentials() {
+  if (!x_source->refresh()) return false;
+  auto channels = open_channels(*x_source->current());
+  if (!channels) return false;
+  const MutexLock lock(x_mutex);
+  TARN_CHECK(channels->size() == x_count);
+  x_channels = *std::move(channels);
+  return true;
 }
 
 Status RouterChannels::try_routers(const Attempt& attempt, Instant deadline) {
+  if (x_fork.is_child()) return unsupported(kForkedText);
   Status last = deadline_exceeded("no router was asked before the deadline");
   Nanos rest = kPauseFirst;
   for (size_t tries = 1;; ++tries) {
     const Instant now = system_clock().now();
     if (now >= deadline) break;
     const size_t router = current();
-    const bool is_alone = x_channels.size() == 1;
+    const bool is_alone = x_count == 1;
     const Instant until = is_alone ? deadline : std::min(deadline, now + kRouterAttempt);
     Status status = TARN_FAULT_POINT("sdk.router_call") ? unavailable("the router is unreachable")
                                                         : attempt(router, until);
+    const bool is_refused = status.code() == Code::unauthenticated;
+    if (is_refused && renew_credentials()) continue;
     if (!is_worth_another(status.code())) return status;
     avoid(router);
     last = std::move(status);
-    if (tries % x_channels.size() != 0) continue;
+    if (tries % x_count != 0) continue;
+    // A certificate that has ended breaks the handshake: it looks as if nobody were there.
+    (void)renew_credentials();
     if (!pause(std::min(rest, deadline - system_clock().now()))) break;
     rest = std::min<Nanos>(rest * 2, kPauseMost);
   }

@@ -18,6 +18,7 @@
 #include "common/rpc/credentials.h"
 #include "common/rpc/status.h"
 #include "sdk/cpp/src/credentials_dir.h"
+#include "sdk/cpp/src/fork_guard.h"
 
 namespace tarn::sdk {
 
@@ -25,13 +26,14 @@ namespace tarn::sdk {
 inline constexpr Millis kRouterAttempt{1000};
 
 // The way to the routers: one channel each, of which the one that answered last is asked first.
+// Credentials that were replaced on disk are taken up when the old ones are refused.
 // Thread-safe. Life: open, calls, stop (ends waits between attempts), destroy after the last call.
 // Its thread "tarn-channels" keeps all channels connecting: gRPC moves a handshake on only while
 // somebody waits inside of it, and calls that fail fast do not wait.
 class RouterChannels {
  public:
   // Returns: ok, invalid_argument (an endpoint that may not be reached without TLS).
-  static Result<std::unique_ptr<RouterChannels>> open(const Credentials& credentials);
+  static Result<std::unique_ptr<RouterChannels>> open(std::shared_ptr<CredentialSource> source);
   ~RouterChannels();
 
   // Calls `method` of a `Service` stub until a router answers or `deadline` has passed: after
@@ -45,17 +47,18 @@ class RouterChannels {
     const auto attempt = [&](size_t router, Instant until) {
       grpc::ClientContext context;
       rpc::set_timeout(context, until_now(until));
-      typename Service::Stub stub(x_channels[router]);
+      typename Service::Stub stub(channel(router));
       return rpc::from_grpc((stub.*method)(&context, request, &response));
     };
     TARN_RETURN_IF_ERROR(try_routers(attempt, deadline));
     return response;
   }
 
-  std::shared_ptr<grpc::Channel> channel(size_t router) const { return x_channels[router]; }
-  size_t count() const { return x_channels.size(); }
-  // Who is asked first; and: not this one again.
-  size_t current() const { return x_current.load(std::memory_order_relaxed); }
+  std::shared_ptr<grpc::Channel> channel(size_t router) const;
+  size_t count() const { return x_count; }
+  // Who is asked first: the last that answered, or another that is connected while that one is not;
+  // and: not this one again.
+  size_t current();
   void avoid(size_t router);
 
   // Waits, but no longer than until stop(). False when stopped.
@@ -64,8 +67,12 @@ class RouterChannels {
 
  private:
   using Attempt = std::function<Status(size_t router, Instant until)>;
+  using Channels = std::vector<std::shared_ptr<grpc::Channel>>;
 
-  explicit RouterChannels(std::vector<std::shared_ptr<grpc::Channel>> channels);
+  RouterChannels(std::shared_ptr<CredentialSource> source, Channels channels);
+  static Result<Channels> open_channels(const Credentials& credentials);
+  // After credentials were refused, or nobody answered: are there new ones?
+  bool renew_credentials();
   Status try_routers(const Attempt& attempt, Instant deadline);
   void keep_connecting();
   bool is_stopped();
@@ -74,9 +81,12 @@ class RouterChannels {
     return std::max(left, Millis(1));
   }
 
-  const std::vector<std::shared_ptr<grpc::Channel>> x_channels;
+  const std::shared_ptr<CredentialSource> x_source;
+  const size_t x_count;
+  const ForkGuard x_fork;
   std::atomic<size_t> x_current{0};
-  Mutex x_mutex;
+  mutable Mutex x_mutex;
+  Channels x_channels TARN_GUARDED_BY(x_mutex);  // always x_count
   CondVar x_stop_changed;
   bool x_stopped TARN_GUARDED_BY(x_mutex) = false;
   std::thread x_connector;

@@ -100,9 +100,9 @@ Result<Wireup> RpcStorage::connect(const std::string& endpoint, const IssuedTick
                                    const std::vector<Offer>& offers, Instant deadline) {
   TARN_CHECK(!offers.empty());
   if (TARN_FAULT_POINT("sdk.connect")) return unavailable("the server cannot be reached");
-  TARN_ASSIGN_OR_RETURN(auto channel,
-                        rpc::open_channel(endpoint, auth::Role::server, tls_material(x_credentials),
-                                          kBulkMessageBytesMax));
+  TARN_ASSIGN_OR_RETURN(
+      auto channel, rpc::open_channel(endpoint, auth::Role::server,
+                                      tls_material(*x_source->current()), kBulkMessageBytesMax));
   grpc::ClientContext context;
   rpc::set_timeout(context, left_until(deadline));
   v1::ConnectResponse answer;
@@ -111,6 +111,7 @@ Result<Wireup> RpcStorage::connect(const std::string& endpoint, const IssuedTick
       rpc::from_grpc(stub->Connect(&context, request_of(ticket, offers), &answer)));
   TARN_ASSIGN_OR_RETURN(Wireup wireup, wireup_from(answer, offers));
   wireup.client_key = ticket.client_key;
+  wireup.ticket_expires_unix_ms = ticket.expires_unix_ms;
   wireup.channel = std::make_shared<ServerChannel>(ServerChannel{std::move(channel)});
   return wireup;
 }

@@ -41,6 +41,7 @@ struct Wireup {
   std::string refused_offers;
   std::string transport;
   std::string client_key;  // of the ticket that was shown
+  int64_t ticket_expires_unix_ms = 0;
   std::shared_ptr<ServerChannel> channel;
 };
 
@@ -50,7 +51,8 @@ inline constexpr uint32_t kServerLanesMax = 1024;
 // StorageControl of storage servers. Thread-safe; calls block until their deadline at most.
 class RpcStorage {
  public:
-  explicit RpcStorage(const Credentials& credentials) : x_credentials(credentials) {}
+  explicit RpcStorage(std::shared_ptr<const CredentialSource> source)
+      : x_source(std::move(source)) {}
 
   // Shows the ticket and agrees on a fabric. Returns: ok, unavailable, deadline_exceeded,
   // unauthenticated, permission_denied, internal (the answer makes no sense).
@@ -61,7 +63,7 @@ class RpcStorage {
   void disconnect(const Wireup& wireup, Instant deadline);
 
  private:
-  const Credentials x_credentials;
+  const std::shared_ptr<const CredentialSource> x_source;
 };
 
 struct LaneOptions {

@@ -120,7 +120,8 @@ Expected<std::vector<block::BlockHash>> hashes_of(std::span<const BlockHash> has
 }  // namespace
 
 Transfer::Impl::~Impl() {
-  if (state->has_ended()) return;
+  // In a forked child nobody else has its memory, and nobody will end it.
+  if (state->has_ended() || core->is_forked()) return;
   state->cancel();
   core->io().wake();
   state->wait(kNever);
@@ -190,6 +191,7 @@ Transfer Space::get_kv(std::span<const GetItem> items, CallOptions options) {
 
 Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, CallOptions options) {
   sdk::Core& core = *x_impl->core;
+  if (core.is_forked()) return Error{Outcome::unsupported, sdk::kForkedText};
   const auto parsed = hashes_of(hashes);
   if (!parsed) return parsed.error();
   const auto view = core.cluster().current();

@@ -42,10 +42,14 @@ Result<std::shared_ptr<WorkerBeats>> WorkerBeats::start(const std::shared_ptr<Co
                                                         const SpaceId& space,
                                                         const WorkerSpec& spec) {
   TARN_RETURN_IF_ERROR(check_spec(spec));
+  if (core->is_forked()) return unsupported(kForkedText);
   Beat beat;
   beat.space = space;
   beat.spec = spec;
-  std::shared_ptr<WorkerBeats> beats(new WorkerBeats(core, std::move(beat)));
+  const auto leave_if_forked = [](WorkerBeats* each) {
+    if (!each->x_core->is_forked()) std::default_delete<WorkerBeats>()(each);
+  };
+  std::shared_ptr<WorkerBeats> beats(new WorkerBeats(core, std::move(beat)), leave_if_forked);
   beats->x_thread = std::thread([raw = beats.get()] { raw->run(); });
   beats->x_watch = std::thread([raw = beats.get()] { raw->watch(); });
   TARN_RETURN_IF_ERROR(beats->wait_for_first(core->deadline_of({})));

@@ -21,7 +21,6 @@ TEST_F(KvTest, ABlockIsNoMissWhileItsOwnerIsOnlyAwayForAMoment) {
   cluster->server(0).refuse(Code::unavailable, 12);
   EXPECT_THAT(get(chain), ElementsAre(Outcome::ok));
   EXPECT_TRUE(chain.is_whole());
-  EXPECT_EQ(cluster->server(0).refusals_left.load(), 0u);
 }
 
 TEST_F(KvTest, AnOwnerThatStaysAwayCostsAGetItsPatienceAndNoMore) {

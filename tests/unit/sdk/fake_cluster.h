@@ -1,27 +1,15 @@
 #pragma once
 
-#include <grpcpp/server.h>
-
 #include <atomic>
-#include <deque>
-#include <functional>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "common/fabric/grpc_bulk_service.h"
-#include "common/fabric/grpc_port.h"
-#include "common/fabric/ucx_port.h"
+#include "common/base/clock.h"
 #include "common/ring/config.h"
-#include "common/ring/extent.h"
-#include "common/wire/request_guard.h"
-#include "proto/tarn/v1/cluster.grpc.pb.h"
-#include "proto/tarn/v1/router.grpc.pb.h"
-#include "proto/tarn/v1/sessions.grpc.pb.h"
-#include "proto/tarn/v1/storage.grpc.pb.h"
 #include "tarn/tarn.h"
 
 namespace tarn::sdk {
@@ -34,17 +22,39 @@ inline constexpr const char* kTenant = "acme";
 // What the routers of one cluster agree on. Thread-safe.
 struct ClusterState {
   std::mutex mutex;
+  std::condition_variable changed;  // the config
+  bool has_watch = true;            // false: routers that know no WatchConfig
+  uint32_t watches = 0;             // streams that were begun
+  uint32_t configs = 0;             // answers of GetConfig
+  int64_t ticket_life_ms = 60'000;
+  bool issues_tickets = true;
+  std::string only_token;  // callers that show another are refused; empty: everyone is taken
   ring::ClusterConfig config;
-  std::map<std::string, v1::Manifest> sessions;
+  std::shared_ptr<void> sessions;  // the routers' own
+  // Of the blocks of a session: "ANCHOR+INDEX", in order.
+  std::map<std::string, std::vector<std::string>> placed;
   std::map<std::string, uint64_t> applied;  // request id to version
-  std::map<std::string, v1::Located> located;
+  struct Located {
+    std::string anchor;
+    uint32_t index = 0;
+    bool is_last = false;
+  };
+  std::map<std::string, Located> located;
   uint32_t locates = 0;
   std::multimap<std::string, uint32_t> missed;  // as reported: hash to server
   uint32_t tickets = 0;
   uint32_t appends = 0;
-  std::map<std::string, v1::WorkerBeat> workers;
+  struct WorkerSeen {
+    std::string endpoint;
+    uint32_t queued = 0;
+    bool draining = false;
+  };
+  std::map<std::string, WorkerSeen> workers;
   uint32_t registrations = 0;
-  uint32_t lose_answers = 0;  // of appends: applied, but answered with unavailable
+  uint32_t lose_answers = 0;             // of changes: applied, but answered with unavailable
+  std::vector<std::string> request_ids;  // of all tries of changes, in order
+  uint32_t pages = 0;                    // of ListSessions
+  bool repeats_page = false;             // ListSessions leads nowhere
   bool drains_workers = false;
 };
 
@@ -55,11 +65,12 @@ class FakeRouter {
 
   std::string endpoint() const { return "plain://127.0.0.1:" + std::to_string(x_port); }
   void stop();
+  // Takes calls and answers none, as SIGSTOP does; and goes on.
+  void hang(bool hangs);
 
  private:
   struct Services;
   std::unique_ptr<Services> x_services;
-  std::unique_ptr<grpc::Server> x_server;
   int x_port = 0;
 };
 
@@ -77,57 +88,29 @@ class FakeServer {
   // Ends the process, as far as a client can tell.
   void stop();
   // Stops answering (and reading), as SIGSTOP does; and goes on.
-  void hang(bool hangs) { x_hangs.store(hangs); }
+  void hang(bool hangs);
 
   size_t block_count() const;
   bool has(const std::string& hash) const;
   void corrupt(const std::string& hash);
+  // It has a block that nobody put here: another server's copy.
+  void copy(const std::string& hash, const std::string& bytes);
   // The anchor that a block was put under.
   std::string anchor_of(const std::string& hash) const;
-  uint32_t connects() const { return x_connects.load(); }
-  uint32_t disconnects() const { return x_disconnects.load(); }
-
+  uint32_t connects() const;
+  uint32_t disconnects() const;
+  // The ticket that was shown last.
+  std::string last_ticket() const;
+  // The next so many wire-ups are refused with this code.
+  void refuse_connects(Code code, uint32_t times);
   // The next so many requests are answered with this code.
   void refuse(Code code, uint32_t times);
-  std::atomic<uint32_t> refusals_left{0};
+  // From now on the block is answered with this code, whatever there is.
+  void judge(const std::string& hash, Code code);
 
  private:
-  friend struct FakeControl;
-  struct Lane;
-  struct Block {
-    std::string bytes;
-    std::string anchor;
-    uint32_t crc = 0;
-  };
-
-  void run();
-  void connect(const v1::ConnectRequest& request, v1::ConnectResponse& answer);
-  void serve(Lane& lane, const wire::Admitted& admitted, fabric::Payload& payload);
-  void put(Lane& lane, wire::Route route, const wire::PutRequest& put, fabric::Payload& payload);
-  void get(Lane& lane, wire::Route route, const wire::GetRequest& get);
-  void exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists);
-  template <typename Message>
-  void send(Lane& lane, wire::Route route, const Message& message, fabric::Bytes payload = {});
-  bool take_refusal();
-  std::string key_of(const wire::BlockItem& item) const;
-
-  const Options x_options;
-  std::atomic<bool> x_hangs{false};
-  std::atomic<bool> x_stopped{false};
-  std::atomic<uint32_t> x_connects{0};
-  std::atomic<uint32_t> x_disconnects{0};
-  std::atomic<Code> x_refusal{Code::ok};
-  mutable std::mutex x_mutex;
-  std::deque<std::function<void()>> x_jobs;
-  std::map<std::string, Block> x_blocks;
-  ring::ExtentTable x_extents{1000};
-  std::vector<std::unique_ptr<Lane>> x_lanes;
-  std::unique_ptr<fabric::GrpcBulkService> x_bulk;
-  std::unique_ptr<v1::StorageControl::Service> x_control;
-  std::unique_ptr<grpc::Server> x_server;
-  std::thread x_thread;
-  int x_port = 0;
-  uint64_t x_next_connection = 1;
+  class Inside;
+  std::unique_ptr<Inside> x_inside;
 };
 
 // A cluster with a router and so many servers, and what a client needs to reach it.
@@ -140,6 +123,8 @@ class FakeCluster {
   ClusterState& state() { return x_state; }
   // A config in which the i-th server is down.
   void declare_down(size_t i);
+  // As it was, in the next epoch.
+  void next_epoch();
   void add_router();
   FakeRouter& router(size_t i) { return *x_routers.at(i); }
 

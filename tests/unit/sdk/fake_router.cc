@@ -1,23 +1,69 @@
+#include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+
+#include <chrono>
+#include <thread>
 
 #include "common/auth/token.h"
 #include "common/block/space.h"
 #include "common/rpc/convert.h"
 #include "common/rpc/status.h"
+#include "proto/tarn/v1/cluster.grpc.pb.h"
+#include "proto/tarn/v1/router.grpc.pb.h"
+#include "proto/tarn/v1/sessions.grpc.pb.h"
 #include "tests/unit/sdk/fake_cluster.h"
 
 namespace tarn::sdk {
 namespace {
 
-struct FakeConfig : v1::Cluster::Service {
-  explicit FakeConfig(ClusterState& s) : state(s) {}
-  grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*,
-                         v1::ClusterConfig* answer) override {
+using std::chrono::milliseconds;
+
+// What all calls of one router go through.
+struct Door {
+  ClusterState& state;
+  std::atomic<bool> hangs{false};
+  std::atomic<bool> stopped{false};
+
+  grpc::Status enter(const grpc::ServerContext& call) {
+    while (hangs && !stopped && !call.IsCancelled())
+      std::this_thread::sleep_for(milliseconds(1));
     const std::lock_guard lock(state.mutex);
+    if (state.only_token.empty()) return grpc::Status::OK;
+    const auto shown = call.client_metadata().find("authorization");
+    const bool is_known =
+        shown != call.client_metadata().end() &&
+        std::string(shown->second.data(), shown->second.size()) == "Bearer " + state.only_token;
+    return is_known ? grpc::Status::OK : rpc::to_grpc(unauthenticated("the token has expired"));
+  }
+};
+
+struct FakeConfig : v1::Cluster::Service {
+  FakeConfig(ClusterState& s, Door& d) : state(s), door(d) {}
+  grpc::Status GetConfig(grpc::ServerContext* call, const v1::GetConfigRequest*,
+                         v1::ClusterConfig* answer) override {
+    if (grpc::Status in = door.enter(*call); !in.ok()) return in;
+    const std::lock_guard lock(state.mutex);
+    ++state.configs;
     *answer = rpc::to_proto(state.config);
     return grpc::Status::OK;
   }
+  grpc::Status WatchConfig(grpc::ServerContext* call, const v1::GetConfigRequest* request,
+                           grpc::ServerWriter<v1::ClusterConfig>* writer) override {
+    uint64_t known = request->known_epoch();
+    std::unique_lock lock(state.mutex);
+    if (!state.has_watch) return {grpc::StatusCode::UNIMPLEMENTED, "no such method"};
+    ++state.watches;
+    while (!door.stopped && !call->IsCancelled()) {
+      if (state.config.epoch.value > known && !door.hangs) {
+        known = state.config.epoch.value;
+        if (!writer->Write(rpc::to_proto(state.config))) break;
+      }
+      state.changed.wait_for(lock, milliseconds(5));
+    }
+    return {grpc::StatusCode::UNAVAILABLE, "the router stops"};
+  }
   ClusterState& state;
+  Door& door;
 };
 
 struct FakeSpaces : v1::Spaces::Service {
@@ -29,13 +75,20 @@ struct FakeSpaces : v1::Spaces::Service {
 };
 
 struct FakeLookup : v1::Lookup::Service {
-  explicit FakeLookup(ClusterState& s) : state(s) {}
-  grpc::Status Locate(grpc::ServerContext*, const v1::LocateRequest* request,
+  FakeLookup(ClusterState& s, Door& d) : state(s), door(d) {}
+  grpc::Status Locate(grpc::ServerContext* call, const v1::LocateRequest* request,
                       v1::LocateResponse* answer) override {
+    if (grpc::Status in = door.enter(*call); !in.ok()) return in;
     const std::lock_guard lock(state.mutex);
     ++state.locates;
-    for (const std::string& hash : request->hashes())
-      *answer->add_blocks() = state.located.contains(hash) ? state.located[hash] : v1::Located();
+    for (const std::string& hash : request->hashes()) {
+      v1::Located& located = *answer->add_blocks();
+      const auto known = state.located.find(hash);
+      if (known == state.located.end()) continue;
+      located.set_anchor(known->second.anchor);
+      located.set_index(known->second.index);
+      located.set_last(known->second.is_last);
+    }
     return grpc::Status::OK;
   }
   grpc::Status ReportMisses(grpc::ServerContext*, const v1::ReportMissesRequest* request,
@@ -45,8 +98,9 @@ struct FakeLookup : v1::Lookup::Service {
       state.missed.emplace(each.hash(), each.server());
     return grpc::Status::OK;
   }
-  grpc::Status Match(grpc::ServerContext*, const v1::MatchRequest* request,
+  grpc::Status Match(grpc::ServerContext* call, const v1::MatchRequest* request,
                      v1::MatchResponse* answer) override {
+    if (grpc::Status in = door.enter(*call); !in.ok()) return in;
     const std::lock_guard lock(state.mutex);
     for (const std::string& hash : request->hashes()) {
       if (!state.located.contains(hash)) break;
@@ -55,8 +109,8 @@ struct FakeLookup : v1::Lookup::Service {
       v1::MatchRun& run = *answer->add_runs();
       run.set_first(i);
       run.set_count(1);
-      run.set_anchor(state.located[hash].anchor());
-      run.set_first_index(state.located[hash].index());
+      run.set_anchor(state.located[hash].anchor);
+      run.set_first_index(state.located[hash].index);
       run.add_holders(1);
       run.set_tier(v1::TIER_DRAM);
       run.set_estimated_us(5);
@@ -64,19 +118,23 @@ struct FakeLookup : v1::Lookup::Service {
     return grpc::Status::OK;
   }
   ClusterState& state;
+  Door& door;
 };
 
 struct FakeTickets : v1::Tickets::Service {
-  explicit FakeTickets(ClusterState& s) : state(s) {}
-  grpc::Status IssueTicket(grpc::ServerContext*, const v1::IssueTicketRequest*,
+  FakeTickets(ClusterState& s, Door& d) : state(s), door(d) {}
+  grpc::Status IssueTicket(grpc::ServerContext* call, const v1::IssueTicketRequest*,
                            v1::IssueTicketResponse* answer) override {
+    if (grpc::Status in = door.enter(*call); !in.ok()) return in;
     const std::lock_guard lock(state.mutex);
+    if (!state.issues_tickets) return rpc::to_grpc(unavailable("no ticket today"));
     answer->set_ticket("ticket " + std::to_string(++state.tickets));
     answer->set_client_key(std::string(32, 'k'));
-    answer->set_expires_unix_ms(system_clock().unix_ms() + 60'000);
+    answer->set_expires_unix_ms(system_clock().unix_ms() + state.ticket_life_ms);
     return grpc::Status::OK;
   }
   ClusterState& state;
+  Door& door;
 };
 
 struct FakeWorkers : v1::Workers::Service {
@@ -91,7 +149,7 @@ struct FakeWorkers : v1::Workers::Service {
         const std::lock_guard lock(state.mutex);
         state.registrations += name.empty() ? 1 : 0;
         name = beat.name();
-        state.workers[name] = beat;
+        state.workers[name] = {beat.endpoint(), beat.queued(), beat.draining()};
         ack.set_interval_ms(10);
         ack.set_dead_after_ms(1000);
         ack.set_drain(state.drains_workers);
@@ -108,7 +166,7 @@ struct FakeWorkers : v1::Workers::Service {
     for (const auto& [name, beat] : state.workers) {
       if (!request->exclude().empty() && request->exclude(0) == name) continue;
       answer->set_worker(name);
-      answer->set_endpoint(beat.endpoint());
+      answer->set_endpoint(beat.endpoint);
       return grpc::Status::OK;
     }
     return rpc::to_grpc(unavailable("no worker is alive"));
@@ -116,30 +174,44 @@ struct FakeWorkers : v1::Workers::Service {
   ClusterState& state;
 };
 
+using Manifests = std::map<std::string, v1::Manifest>;
+
+// Of one cluster, whichever router is asked.
+Manifests& all_sessions(ClusterState& state) {
+  if (state.sessions == nullptr) state.sessions = std::make_shared<Manifests>();
+  return *std::static_pointer_cast<Manifests>(state.sessions);
+}
+
 struct FakeSessions : v1::Sessions::Service {
-  explicit FakeSessions(ClusterState& s) : state(s) {}
+  explicit FakeSessions(ClusterState& s) : state(s), sessions(all_sessions(s)) {}
 
   grpc::Status CreateSession(grpc::ServerContext*, const v1::CreateSessionRequest* request,
                              v1::Manifest* answer) override {
     const std::lock_guard lock(state.mutex);
-    if (state.sessions.contains(request->session_id())) {
+    if (was_applied(request->request_id())) {
+      *answer = sessions[request->session_id()];
+      return grpc::Status::OK;
+    }
+    if (sessions.contains(request->session_id())) {
       return rpc::to_grpc(already_exists("taken"));
     }
-    v1::Manifest& made = state.sessions[request->session_id()];
+    v1::Manifest& made = sessions[request->session_id()];
     made.set_session_id(request->session_id());
     made.set_space(request->space());
     made.set_version(1);
+    if (request->ttl_ms() > 0) {
+      made.set_expires_unix_ms(system_clock().unix_ms() + request->ttl_ms());
+    }
     *answer = made;
-    return grpc::Status::OK;
+    return applied(request->request_id(), 1);
   }
   grpc::Status AppendSession(grpc::ServerContext*, const v1::AppendSessionRequest* request,
                              v1::AppendSessionResponse* answer) override {
     const std::lock_guard lock(state.mutex);
     v1::Manifest* const manifest = find(request->session_id());
     if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
-    if (const auto again = state.applied.find(request->request_id());
-        again != state.applied.end()) {
-      answer->set_version(again->second);
+    if (was_applied(request->request_id())) {
+      answer->set_version(state.applied[request->request_id()]);
       return grpc::Status::OK;
     }
     if (manifest->version() != request->expected_version()) return rpc::to_grpc(conflict("other"));
@@ -149,17 +221,14 @@ struct FakeSessions : v1::Sessions::Service {
       run.set_anchor(block.anchor());
       run.set_first_index(block.index());
       run.add_hashes(block.hash());
+      state.placed[request->session_id()].push_back(block.anchor() + "+" +
+                                                    std::to_string(block.index()));
     }
     manifest->set_token_count(request->token_count());
     manifest->set_tail(request->tail());
     manifest->set_version(manifest->version() + 1);
-    state.applied[request->request_id()] = manifest->version();
-    if (state.lose_answers > 0) {
-      --state.lose_answers;
-      return {grpc::StatusCode::UNAVAILABLE, "the answer is lost"};
-    }
     answer->set_version(manifest->version());
-    return grpc::Status::OK;
+    return applied(request->request_id(), manifest->version());
   }
   grpc::Status ResolveSession(grpc::ServerContext*, const v1::ResolveSessionRequest* request,
                               v1::Manifest* answer) override {
@@ -174,24 +243,36 @@ struct FakeSessions : v1::Sessions::Service {
     const std::lock_guard lock(state.mutex);
     v1::Manifest* const manifest = find(request->session_id());
     if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    if (was_applied(request->request_id())) {
+      *answer = sessions[request->new_session_id()];
+      return grpc::Status::OK;
+    }
+    if (find(request->new_session_id()) != nullptr) return rpc::to_grpc(already_exists("taken"));
     v1::Manifest copy = *manifest;
     copy.set_session_id(request->new_session_id());
     copy.set_parent(request->session_id());
     copy.set_version(1);
-    *answer = state.sessions[request->new_session_id()] = copy;
-    return grpc::Status::OK;
+    *answer = sessions[request->new_session_id()] = copy;
+    return applied(request->request_id(), 1);
   }
   grpc::Status TruncateSession(grpc::ServerContext*, const v1::TruncateSessionRequest* request,
                                v1::AppendSessionResponse* answer) override {
     const std::lock_guard lock(state.mutex);
     v1::Manifest* const manifest = find(request->session_id());
     if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    if (was_applied(request->request_id())) {
+      answer->set_version(state.applied[request->request_id()]);
+      return grpc::Status::OK;
+    }
+    if (manifest->version() != request->expected_version()) return rpc::to_grpc(conflict("other"));
     manifest->mutable_runs()->DeleteSubrange(
         static_cast<int>(request->block_count()),
         manifest->runs_size() - static_cast<int>(request->block_count()));
     manifest->set_version(manifest->version() + 1);
+    manifest->set_token_count(request->token_count());
+    manifest->set_tail(request->tail());
     answer->set_version(manifest->version());
-    return grpc::Status::OK;
+    return applied(request->request_id(), manifest->version());
   }
   grpc::Status UpdateSession(grpc::ServerContext*, const v1::UpdateSessionRequest* request,
                              v1::AppendSessionResponse* answer) override {
@@ -206,14 +287,17 @@ struct FakeSessions : v1::Sessions::Service {
   grpc::Status DeleteSession(grpc::ServerContext*, const v1::DeleteSessionRequest* request,
                              v1::DeleteSessionResponse*) override {
     const std::lock_guard lock(state.mutex);
-    state.sessions.erase(request->session_id());
+    sessions.erase(request->session_id());
     return grpc::Status::OK;
   }
   // Pages of one.
   grpc::Status ListSessions(grpc::ServerContext*, const v1::ListSessionsRequest* request,
                             v1::ListSessionsResponse* answer) override {
     const std::lock_guard lock(state.mutex);
-    for (const auto& [id, manifest] : state.sessions) {
+    ++state.pages;
+    if (state.repeats_page) answer->set_next(request->after());
+    for (const auto& [id, manifest] : sessions) {
+      if (state.repeats_page) break;
       if (!id.starts_with(request->prefix()) || id <= request->after()) continue;
       v1::SessionSummary& summary = *answer->add_sessions();
       summary.set_session_id(id);
@@ -225,24 +309,43 @@ struct FakeSessions : v1::Sessions::Service {
     return grpc::Status::OK;
   }
 
+  // Precondition of both: state.mutex is held.
+  bool was_applied(const std::string& request_id) {
+    state.request_ids.push_back(request_id);
+    return state.applied.contains(request_id);
+  }
+  grpc::Status applied(const std::string& request_id, uint64_t version) {
+    state.applied[request_id] = version;
+    if (state.lose_answers == 0) return grpc::Status::OK;
+    --state.lose_answers;
+    return {grpc::StatusCode::UNAVAILABLE, "the answer is lost"};
+  }
   v1::Manifest* find(const std::string& id) {
-    const auto found = state.sessions.find(id);
-    return found == state.sessions.end() ? nullptr : &found->second;
+    const auto found = sessions.find(id);
+    return found == sessions.end() ? nullptr : &found->second;
   }
   ClusterState& state;
+  Manifests& sessions;
 };
 
 }  // namespace
 
 struct FakeRouter::Services {
   explicit Services(ClusterState& state)
-      : config(state), lookup(state), tickets(state), workers(state), sessions(state) {}
+      : door{state},
+        config(state, door),
+        lookup(state, door),
+        tickets(state, door),
+        workers(state),
+        sessions(state) {}
+  Door door;
   FakeConfig config;
   FakeSpaces spaces;
   FakeLookup lookup;
   FakeTickets tickets;
   FakeWorkers workers;
   FakeSessions sessions;
+  std::unique_ptr<grpc::Server> server;
 };
 
 FakeRouter::FakeRouter(ClusterState& state) : x_services(std::make_unique<Services>(state)) {
@@ -254,7 +357,7 @@ FakeRouter::FakeRouter(ClusterState& state) : x_services(std::make_unique<Servic
   builder.RegisterService(&x_services->tickets);
   builder.RegisterService(&x_services->workers);
   builder.RegisterService(&x_services->sessions);
-  x_server = builder.BuildAndStart();
+  x_services->server = builder.BuildAndStart();
 }
 
 FakeRouter::~FakeRouter() {
@@ -262,9 +365,14 @@ FakeRouter::~FakeRouter() {
 }
 
 void FakeRouter::stop() {
-  if (x_server == nullptr) return;
-  x_server->Shutdown(std::chrono::system_clock::now());
-  x_server.reset();
+  if (x_services->server == nullptr) return;
+  x_services->door.stopped = true;
+  x_services->server->Shutdown(std::chrono::system_clock::now());
+  x_services->server.reset();
+}
+
+void FakeRouter::hang(bool hangs) {
+  x_services->door.hangs = hangs;
 }
 
 FakeCluster::FakeCluster(size_t servers, bool has_ucx) {
@@ -301,6 +409,13 @@ void FakeCluster::declare_down(size_t i) {
   const std::lock_guard lock(x_state.mutex);
   x_state.config.members.at(i).state = ring::MemberState::down;
   ++x_state.config.epoch.value;
+  x_state.changed.notify_all();
+}
+
+void FakeCluster::next_epoch() {
+  const std::lock_guard lock(x_state.mutex);
+  ++x_state.config.epoch.value;
+  x_state.changed.notify_all();
 }
 
 }  // namespace tarn::sdk

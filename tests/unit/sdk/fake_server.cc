@@ -1,16 +1,102 @@
+#include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <deque>
+#include <functional>
 #include <future>
+#include <thread>
 
 #include "common/block/checksum.h"
+#include "common/fabric/grpc_bulk_service.h"
+#include "common/fabric/grpc_port.h"
+#include "common/fabric/ucx_port.h"
 #include "common/fabric/ucx_settings.h"
+#include "common/ring/extent.h"
+#include "common/rpc/status.h"
+#include "common/wire/request_guard.h"
 #include "common/wire/seal.h"
+#include "proto/tarn/v1/storage.grpc.pb.h"
 #include "tests/unit/sdk/fake_cluster.h"
 
 namespace tarn::sdk {
 
-struct FakeServer::Lane {
+class FakeServer::Inside {
+ public:
+  explicit Inside(Options options);
+  ~Inside();
+
+  ring::Member member(uint32_t id) const;
+  // Ends the process, as far as a client can tell.
+  void stop();
+  // Stops answering (and reading), as SIGSTOP does; and goes on.
+  void hang(bool hangs) { x_hangs.store(hangs); }
+
+  size_t block_count() const;
+  bool has(const std::string& hash) const;
+  void corrupt(const std::string& hash);
+  // It has a block that nobody put here: another server's copy.
+  void copy(const std::string& hash, const std::string& bytes);
+  // The anchor that a block was put under.
+  std::string anchor_of(const std::string& hash) const;
+  uint32_t connects() const { return x_connects.load(); }
+  // The ticket that was shown last.
+  std::string last_ticket() const;
+  // The next so many wire-ups are refused with this code.
+  void refuse_connects(Code code, uint32_t times);
+  uint32_t disconnects() const { return x_disconnects.load(); }
+
+  // The next so many requests are answered with this code.
+  void refuse(Code code, uint32_t times);
+  // From now on the block is answered with this code, whatever there is.
+  void judge(const std::string& hash, Code code);
+
+ private:
+  struct Control;
+  struct Lane;
+  struct Block {
+    std::string bytes;
+    std::string anchor;
+    uint32_t crc = 0;
+  };
+
+  void run();
+  void connect(const v1::ConnectRequest& request, v1::ConnectResponse& answer);
+  void serve(Lane& lane, const wire::Admitted& admitted, fabric::Payload& payload);
+  void put(Lane& lane, wire::Route route, const wire::PutRequest& put, fabric::Payload& payload);
+  void get(Lane& lane, wire::Route route, const wire::GetRequest& get);
+  void exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists);
+  template <typename Message>
+  void send(Lane& lane, wire::Route route, const Message& message, fabric::Bytes payload = {});
+  bool take_refusal();
+  Code judged(const block::BlockHash& hash) const;
+  std::string key_of(const wire::BlockItem& item) const;
+
+  const Options x_options;
+  std::atomic<bool> x_hangs{false};
+  std::atomic<bool> x_stopped{false};
+  std::atomic<uint32_t> x_connects{0};
+  std::atomic<uint32_t> x_disconnects{0};
+  std::atomic<Code> x_refusal{Code::ok};
+  std::atomic<uint32_t> x_refusals_left{0};
+  std::atomic<Code> x_connect_refusal{Code::ok};
+  std::atomic<uint32_t> x_connect_refusals_left{0};
+  mutable std::mutex x_mutex;
+  std::deque<std::function<void()>> x_jobs;
+  std::map<std::string, Block> x_blocks;
+  std::map<std::string, Code> x_judged;  // by hash
+  std::string x_last_ticket;
+  ring::ExtentTable x_extents{1000};
+  std::vector<std::unique_ptr<Lane>> x_lanes;
+  std::unique_ptr<fabric::GrpcBulkService> x_bulk;
+  std::unique_ptr<v1::StorageControl::Service> x_control;
+  std::unique_ptr<grpc::Server> x_server;
+  std::thread x_thread;
+  int x_port = 0;
+  uint64_t x_next_connection = 1;
+};
+
+struct FakeServer::Inside::Lane {
   struct Peer {
     wire::GuardedPeer guarded;
     std::unique_ptr<fabric::Connection> connection;
@@ -21,11 +107,19 @@ struct FakeServer::Lane {
   std::unique_ptr<wire::RequestGuard> guard;
 };
 
-struct FakeControl : v1::StorageControl::Service {
-  explicit FakeControl(FakeServer& s) : server(s) {}
+struct FakeServer::Inside::Control : v1::StorageControl::Service {
+  explicit Control(Inside& s) : server(s) {}
   grpc::Status Connect(grpc::ServerContext*, const v1::ConnectRequest* request,
                        v1::ConnectResponse* answer) override {
     if (server.x_stopped) return {grpc::StatusCode::UNAVAILABLE, "stopped"};
+    {
+      const std::lock_guard lock(server.x_mutex);
+      server.x_last_ticket = request->ticket();
+    }
+    if (const uint32_t left = server.x_connect_refusals_left.load(); left > 0) {
+      server.x_connect_refusals_left.store(left - 1);
+      return rpc::to_grpc({server.x_connect_refusal.load(), "no wire-up, as the test says"});
+    }
     auto done = std::make_shared<std::promise<void>>();
     auto future = done->get_future();
     auto filled = std::make_shared<v1::ConnectResponse>();
@@ -47,12 +141,12 @@ struct FakeControl : v1::StorageControl::Service {
     ++server.x_disconnects;
     return grpc::Status::OK;
   }
-  FakeServer& server;
+  Inside& server;
 };
 
-FakeServer::FakeServer(Options options) : x_options(std::move(options)) {
+FakeServer::Inside::Inside(Options options) : x_options(std::move(options)) {
   x_bulk = std::make_unique<fabric::GrpcBulkService>();
-  x_control = std::make_unique<FakeControl>(*this);
+  x_control = std::make_unique<Control>(*this);
   std::shared_ptr<fabric::UcxContext> ucx;
   if (x_options.has_ucx) ucx = fabric::UcxContext::open({}).value();
   for (uint32_t i = 0; i < x_options.lanes; ++i) {
@@ -85,11 +179,11 @@ FakeServer::FakeServer(Options options) : x_options(std::move(options)) {
   x_thread = std::thread([this] { run(); });
 }
 
-FakeServer::~FakeServer() {
+FakeServer::Inside::~Inside() {
   stop();
 }
 
-void FakeServer::stop() {
+void FakeServer::Inside::stop() {
   if (x_stopped.exchange(true)) return;
   x_thread.join();
   x_bulk->close_all();
@@ -103,7 +197,7 @@ void FakeServer::stop() {
   x_lanes.clear();
 }
 
-void FakeServer::run() {
+void FakeServer::Inside::run() {
   while (!x_stopped) {
     if (x_hangs) {
       std::this_thread::yield();
@@ -124,7 +218,7 @@ void FakeServer::run() {
   }
 }
 
-void FakeServer::connect(const v1::ConnectRequest& request, v1::ConnectResponse& answer) {
+void FakeServer::Inside::connect(const v1::ConnectRequest& request, v1::ConnectResponse& answer) {
   ++x_connects;
   const uint64_t id = x_next_connection++;
   answer.set_connection_id(id);
@@ -135,8 +229,8 @@ void FakeServer::connect(const v1::ConnectRequest& request, v1::ConnectResponse&
   answer.set_credit_bytes(64 * kMiB);
   for (const v1::FabricOffer& offer : request.offers()) {
     const bool is_ucx = offer.kind() == v1::FABRIC_KIND_UCX;
-    if (is_ucx && !x_options.has_ucx) {
-      answer.set_refused_offers("ucx: switched off");
+    if (offer.kind() != v1::FABRIC_KIND_GRPC && !(is_ucx && x_options.has_ucx)) {
+      answer.set_refused_offers(is_ucx ? "ucx: switched off" : "shared memory: switched off");
       continue;
     }
     answer.set_fabric(offer.kind());
@@ -161,19 +255,41 @@ void FakeServer::connect(const v1::ConnectRequest& request, v1::ConnectResponse&
   }
 }
 
-bool FakeServer::take_refusal() {
-  uint32_t left = refusals_left.load();
+bool FakeServer::Inside::take_refusal() {
+  uint32_t left = x_refusals_left.load();
   if (left == 0) return false;
-  refusals_left.store(left - 1);
+  x_refusals_left.store(left - 1);
   return true;
 }
 
-void FakeServer::refuse(Code code, uint32_t times) {
-  x_refusal = code;
-  refusals_left = times;
+void FakeServer::Inside::refuse_connects(Code code, uint32_t times) {
+  x_connect_refusal = code;
+  x_connect_refusals_left = times;
 }
 
-void FakeServer::serve(Lane& lane, const wire::Admitted& admitted, fabric::Payload& payload) {
+std::string FakeServer::Inside::last_ticket() const {
+  const std::lock_guard lock(x_mutex);
+  return x_last_ticket;
+}
+
+void FakeServer::Inside::judge(const std::string& hash, Code code) {
+  const std::lock_guard lock(x_mutex);
+  x_judged[hash] = code;
+}
+
+// Precondition: x_mutex is held.
+Code FakeServer::Inside::judged(const block::BlockHash& hash) const {
+  const auto found = x_judged.find(std::string(hash.view()));
+  return found == x_judged.end() ? Code::ok : found->second;
+}
+
+void FakeServer::Inside::refuse(Code code, uint32_t times) {
+  x_refusal = code;
+  x_refusals_left = times;
+}
+
+void FakeServer::Inside::serve(Lane& lane, const wire::Admitted& admitted,
+                               fabric::Payload& payload) {
   if (admitted.refusal != wire::Refusal::none) return;
   if (std::holds_alternative<wire::Ping>(*admitted.request)) {
     return send(lane, admitted.route, wire::Pong{Epoch{1}});
@@ -191,15 +307,19 @@ void FakeServer::serve(Lane& lane, const wire::Admitted& admitted, fabric::Paylo
   }
 }
 
-std::string FakeServer::key_of(const wire::BlockItem& item) const {
+std::string FakeServer::Inside::key_of(const wire::BlockItem& item) const {
   return std::to_string(item.shard.value) + "/" + std::string(item.hash.view());
 }
 
-void FakeServer::put(Lane& lane, wire::Route route, const wire::PutRequest& put,
-                     fabric::Payload& payload) {
+void FakeServer::Inside::put(Lane& lane, wire::Route route, const wire::PutRequest& put,
+                             fabric::Payload& payload) {
   const std::string key = key_of({put.shard, put.hash});
   {
     const std::lock_guard lock(x_mutex);
+    if (const Code code = judged(put.hash); code != Code::ok) {
+      return send(lane, route,
+                  wire::PutReply{Epoch{1}, code, 1, wire::make_text("the block is judged")});
+    }
     if (x_blocks.contains(key))
       return send(lane, route, wire::PutReply{Epoch{1}, Code::exists, 1, {}});
     const Status seat =
@@ -220,11 +340,16 @@ void FakeServer::put(Lane& lane, wire::Route route, const wire::PutRequest& put,
   });
 }
 
-void FakeServer::get(Lane& lane, wire::Route route, const wire::GetRequest& get) {
+void FakeServer::Inside::get(Lane& lane, wire::Route route, const wire::GetRequest& get) {
   for (uint16_t i = 0; i < get.items.size(); ++i) {
     const std::lock_guard lock(x_mutex);
     const auto found = x_blocks.find(key_of({get.items[i].shard, get.items[i].hash}));
     wire::GetReply reply{Epoch{1}, i, 1, Code::not_found, {}, 0, 0};
+    if (const Code code = judged(get.items[i].hash); code != Code::ok) {
+      reply.code = code;
+      send(lane, route, reply);
+      continue;
+    }
     if (found == x_blocks.end()) {
       send(lane, route, reply);
       continue;
@@ -236,18 +361,20 @@ void FakeServer::get(Lane& lane, wire::Route route, const wire::GetRequest& get)
   }
 }
 
-void FakeServer::exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists) {
+void FakeServer::Inside::exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists) {
   wire::ExistsReply reply{Epoch{1}, {}};
   for (const wire::BlockItem& item : exists.items) {
     const std::lock_guard lock(x_mutex);
-    reply.codes.push_back(x_blocks.contains(key_of(item)) ? Code::ok : Code::not_found);
+    const Code code = judged(item.hash);
+    const bool is_there = x_blocks.contains(key_of(item));
+    reply.codes.push_back(code != Code::ok ? code : is_there ? Code::ok : Code::not_found);
   }
   send(lane, route, reply);
 }
 
 template <typename Message>
-void FakeServer::send(Lane& lane, wire::Route route, const Message& message,
-                      fabric::Bytes payload) {
+void FakeServer::Inside::send(Lane& lane, wire::Route route, const Message& message,
+                              fabric::Bytes payload) {
   const auto found = lane.peers.find(route.connection_id);
   if (found == lane.peers.end()) return;
   wire::HeaderBuffer header;
@@ -257,7 +384,7 @@ void FakeServer::send(Lane& lane, wire::Route route, const Message& message,
   (void)found->second->connection->send(header.view(), parts, [](Code) {});
 }
 
-ring::Member FakeServer::member(uint32_t id) const {
+ring::Member FakeServer::Inside::member(uint32_t id) const {
   ring::Member member;
   member.id = ServerId{id};
   member.name = x_options.name;
@@ -268,24 +395,89 @@ ring::Member FakeServer::member(uint32_t id) const {
   return member;
 }
 
-size_t FakeServer::block_count() const {
+size_t FakeServer::Inside::block_count() const {
   const std::lock_guard lock(x_mutex);
   return x_blocks.size();
 }
 
-bool FakeServer::has(const std::string& hash) const {
+bool FakeServer::Inside::has(const std::string& hash) const {
   const std::lock_guard lock(x_mutex);
   return x_blocks.contains("0/" + hash);
 }
 
-void FakeServer::corrupt(const std::string& hash) {
+void FakeServer::Inside::corrupt(const std::string& hash) {
   const std::lock_guard lock(x_mutex);
   x_blocks.at("0/" + hash).bytes[0] ^= 1;
 }
 
-std::string FakeServer::anchor_of(const std::string& hash) const {
+void FakeServer::Inside::copy(const std::string& hash, const std::string& bytes) {
+  const std::lock_guard lock(x_mutex);
+  x_blocks["0/" + hash] = {bytes, hash, block::crc32c(0, bytes.data(), bytes.size())};
+}
+
+std::string FakeServer::Inside::anchor_of(const std::string& hash) const {
   const std::lock_guard lock(x_mutex);
   return x_blocks.at("0/" + hash).anchor;
+}
+
+FakeServer::FakeServer(Options options) : x_inside(std::make_unique<Inside>(std::move(options))) {}
+
+FakeServer::~FakeServer() = default;
+
+ring::Member FakeServer::member(uint32_t id) const {
+  return x_inside->member(id);
+}
+
+void FakeServer::stop() {
+  x_inside->stop();
+}
+
+void FakeServer::hang(bool hangs) {
+  x_inside->hang(hangs);
+}
+
+size_t FakeServer::block_count() const {
+  return x_inside->block_count();
+}
+
+bool FakeServer::has(const std::string& hash) const {
+  return x_inside->has(hash);
+}
+
+void FakeServer::corrupt(const std::string& hash) {
+  x_inside->corrupt(hash);
+}
+
+void FakeServer::copy(const std::string& hash, const std::string& bytes) {
+  x_inside->copy(hash, bytes);
+}
+
+std::string FakeServer::anchor_of(const std::string& hash) const {
+  return x_inside->anchor_of(hash);
+}
+
+uint32_t FakeServer::connects() const {
+  return x_inside->connects();
+}
+
+uint32_t FakeServer::disconnects() const {
+  return x_inside->disconnects();
+}
+
+std::string FakeServer::last_ticket() const {
+  return x_inside->last_ticket();
+}
+
+void FakeServer::refuse_connects(Code code, uint32_t times) {
+  x_inside->refuse_connects(code, times);
+}
+
+void FakeServer::refuse(Code code, uint32_t times) {
+  x_inside->refuse(code, times);
+}
+
+void FakeServer::judge(const std::string& hash, Code code) {
+  x_inside->judge(hash, code);
 }
 
 }  // namespace tarn::sdk

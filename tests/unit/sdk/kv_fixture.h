@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <deque>
+#include <functional>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/base/fault_point.h"
@@ -68,6 +72,21 @@ class KvTest : public ::testing::Test {
     space.emplace(open());
   }
   void TearDown() override { fault::disarm_all(); }
+
+  // Within ten seconds.
+  static bool becomes(const std::function<bool()>& wanted) {
+    const Instant until = system_clock().now() + std::chrono::seconds(10);
+    while (!wanted()) {
+      if (system_clock().now() > until) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+  template <typename Get>
+  auto of_state(Get get) {
+    const std::lock_guard lock(cluster->state().mutex);
+    return get(cluster->state());
+  }
 
   Space open(uint32_t tensor_parallel = 1, bool flat = false) {
     SpaceSpec spec;

@@ -54,10 +54,7 @@ TEST_F(KvTest, AFullExtentMakesTheRestOfTheChainBeginAnother) {
   ASSERT_TRUE(other);
   {
     const std::lock_guard lock(cluster->state().mutex);
-    v1::Located& located = cluster->state().located["a-1"];
-    located.set_anchor("a-0");
-    located.set_index(1);
-    located.set_last(true);
+    cluster->state().located["a-1"] = {"a-0", 1, true};
   }
   Space theirs = other->open_space(space->spec()).value();
   Chain fork("b", 2);

@@ -21,9 +21,8 @@ class MissesTest : public KvTest {
   void index_says(const Chain& chain) {
     const std::lock_guard lock(cluster->state().mutex);
     for (size_t i = 0; i < chain.hashes.size(); ++i) {
-      v1::Located& located = cluster->state().located[chain.hashes[i]];
-      located.set_anchor(chain.hashes[i / 4 * 4]);
-      located.set_index(static_cast<uint32_t>(i % 4));
+      const auto index = static_cast<uint32_t>(i % 4);
+      cluster->state().located[chain.hashes[i]] = {chain.hashes[i / 4 * 4], index, false};
     }
   }
   // By whom the router was told that the block is missed there.

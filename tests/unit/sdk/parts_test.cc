@@ -2,17 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
-#include "common/auth/certificates.h"
-#include "common/auth/token.h"
 #include "common/base/fault_point.h"
 #include "sdk/cpp/src/background.h"
 #include "sdk/cpp/src/buffer.h"
 #include "sdk/cpp/src/chain_cache.h"
-#include "sdk/cpp/src/credentials_dir.h"
 #include "sdk/cpp/src/outcome.h"
 #include "sdk/cpp/src/transfer.h"
 #include "tests/unit/sdk/kv_fixture.h"
@@ -168,89 +161,6 @@ TEST(HasherTest, NamesBlocksAsTheEnginesDo) {
   EXPECT_THAT(Hasher::open("sha256_u32le", "", 16)->hash(tokens, extra), SizeIs(0));
   EXPECT_EQ(Hasher::open("md5", "", 16).error().outcome, Outcome::invalid_argument);
   EXPECT_THAT(version(), HasSubstr("UCX"));
-}
-
-class CredentialsTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    x_folder = std::filesystem::path(testing::TempDir()) /
-               ("credentials-" + std::to_string(getpid()) + "-" +
-                testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::create_directories(x_folder);
-    options.credentials = x_folder;
-  }
-  void TearDown() override { std::filesystem::remove_all(x_folder); }
-  void write(const char* name, const std::string& text) { std::ofstream(x_folder / name) << text; }
-  static std::string token(const char* tenant, auth::Role role = auth::Role::tenant) {
-    const auto keys = auth::make_token_keys().value();
-    const auto signer = auth::TokenSigner::open(keys.private_pem).value();
-    return signer.sign(auth::make_identity(role, tenant).value(), INT64_MAX).value();
-  }
-  std::string refusal() { return find_credentials(options).error().message(); }
-
-  std::filesystem::path x_folder;
-  ClientOptions options;
-};
-
-TEST_F(CredentialsTest, AreReadFromAFolder) {
-  write("ca.pem", "CA");
-  write("token", token("acme") + "\n");
-  write("endpoint", "a:1, b:2\nc:3\n");
-  const auto found = find_credentials(options);
-  ASSERT_TRUE(found) << found.error().to_string();
-  EXPECT_THAT(found->endpoints, ElementsAre("a:1", "b:2", "c:3"));
-  EXPECT_EQ(found->ca_pem, "CA");
-  EXPECT_EQ(found->identity.tenant, "acme");
-  EXPECT_EQ(found->tenant, block::tenant_id("acme"));
-  EXPECT_FALSE(found->is_plain);
-  options.endpoint = "plain://127.0.0.1:9";
-  options.token = token("other/w1", auth::Role::worker);
-  EXPECT_TRUE(find_credentials(options)->is_plain);
-  EXPECT_EQ(find_credentials(options)->identity.tenant, "other");
-}
-
-TEST_F(CredentialsTest, MayBeACertificate) {
-  const auto ca = auth::make_ca(10).value();
-  auth::CertificateRequest request;
-  request.identity = auth::make_identity(auth::Role::tenant, "acme").value();
-  request.days = 5;
-  const auto pair = auth::issue_certificate(ca, request).value();
-  write("ca.pem", ca.certificate_pem);
-  write("client.pem", pair.certificate_pem);
-  write("client.key", pair.key_pem);
-  write("endpoint", "a:1");
-  const auto found = find_credentials(options);
-  ASSERT_TRUE(found) << found.error().to_string();
-  EXPECT_EQ(found->identity.tenant, "acme");
-  EXPECT_EQ(found->key_pem, pair.key_pem);
-}
-
-TEST_F(CredentialsTest, WhatIsMissingIsNamed) {
-  EXPECT_THAT(refusal(), HasSubstr("endpoint"));
-  write("endpoint", "nonsense");
-  EXPECT_THAT(refusal(), HasSubstr("HOST:PORT"));
-  write("endpoint", "a:1");
-  EXPECT_THAT(refusal(), HasSubstr("ca.pem"));
-  write("ca.pem", "CA");
-  EXPECT_THAT(refusal(), HasSubstr("token"));
-  write("token", "rubbish");
-  EXPECT_EQ(find_credentials(options).error().code(), Code::unauthenticated);
-  write("token", token("s1", auth::Role::server));
-  EXPECT_THAT(refusal(), HasSubstr("has no data"));
-}
-
-TEST_F(CredentialsTest, TheEnvironmentStandsInForOptions) {
-  write("ca.pem", "CA");
-  write("token", token("acme"));
-  write("endpoint", "a:1");
-  options.credentials.clear();
-  setenv("TARN_CREDENTIALS", x_folder.c_str(), 1);
-  setenv("TARN_ENDPOINT", "z:9", 1);
-  const auto found = find_credentials(options);
-  unsetenv("TARN_CREDENTIALS");
-  unsetenv("TARN_ENDPOINT");
-  ASSERT_TRUE(found) << found.error().to_string();
-  EXPECT_THAT(found->endpoints, ElementsAre("z:9"));
 }
 
 }  // namespace

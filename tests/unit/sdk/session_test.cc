@@ -51,17 +51,14 @@ TEST_F(KvTest, AnAppendLocatesBlocksThatOthersPut) {
   start(1);
   {
     const std::lock_guard lock(cluster->state().mutex);
-    v1::Located& located = cluster->state().located["x-1"];
-    located.set_anchor("x-0");
-    located.set_index(1);
+    cluster->state().located["x-1"] = {"x-0", 1, false};
   }
   Session session = space->create_session().value();
   EXPECT_THAT(session.id(), SizeIs(32));
   Append append;
   append.blocks = {"x-1"};
   ASSERT_TRUE(session.append(1, append));
-  EXPECT_EQ(cluster->state().sessions[session.id()].runs(0).anchor(), "x-0");
-  EXPECT_EQ(cluster->state().sessions[session.id()].runs(0).first_index(), 1u);
+  EXPECT_THAT(cluster->state().placed[session.id()], ElementsAre("x-0+1"));
 }
 
 TEST_F(KvTest, SessionsAreForkedTruncatedPinnedAndRemoved) {
@@ -120,11 +117,8 @@ TEST_F(KvTest, MatchTeachesWhereBlocksLie) {
   start(1);
   {
     const std::lock_guard lock(cluster->state().mutex);
-    for (uint32_t i = 0; i < 3; ++i) {
-      v1::Located& located = cluster->state().located["m-" + std::to_string(i)];
-      located.set_anchor("m-0");
-      located.set_index(i);
-    }
+    for (uint32_t i = 0; i < 3; ++i)
+      cluster->state().located["m-" + std::to_string(i)] = {"m-0", i, false};
   }
   Chain chain("m", 5);
   const auto matched = space->match(chain.hashes);

@@ -33,6 +33,43 @@ TEST_F(KvTest, AServerWithoutUcxIsReachedByGrpc) {
   EXPECT_THAT(info.note, HasSubstr("switched off"));
 }
 
+// Whatever was asked for, the bytes go, and the report says how and why.
+TEST_F(KvTest, EveryTransportThatIsAskedForEndsInOneThatWorksAndIsReported) {
+  const struct {
+    Transport wanted;
+    bool server_has_ucx;
+    const char* taken;
+    const char* note;
+  } cases[] = {
+      {Transport::grpc, true, "grpc", ""},
+      {Transport::grpc, false, "grpc", ""},
+      {Transport::tcp, true, "ucx: ", ""},
+      {Transport::tcp, false, "grpc", "switched off"},
+      {Transport::automatic, true, "ucx: ", ""},
+      {Transport::shm, true, "grpc", "switched off"},
+      {Transport::shm, false, "grpc", "switched off"},
+  };
+  for (const auto& each : cases) {
+    cluster = std::make_unique<FakeCluster>(1, each.server_has_ucx);
+    ClientOptions options = cluster->options();
+    options.transport = each.wanted;
+    client.emplace(Client::connect(options).value());
+    EXPECT_TRUE(client->connections().empty()) << "nobody was talked to yet";
+    space.emplace(open());
+    Chain chain("a", 3, 200'000);
+    EXPECT_THAT(put(chain), ElementsAre(Outcome::ok));
+    EXPECT_THAT(get(chain), ElementsAre(Outcome::ok));
+    EXPECT_TRUE(chain.is_whole());
+    const ConnectionInfo info = client->connections().at(0);
+    EXPECT_THAT(info.transport, StartsWith(each.taken)) << static_cast<int>(each.wanted);
+    EXPECT_THAT(info.note, HasSubstr(each.note));
+    EXPECT_EQ(info.server, "s1");
+    EXPECT_THAT(info.endpoint, StartsWith("127.0.0.1:"));
+    space.reset();
+    client.reset();
+  }
+}
+
 TEST_F(KvTest, AClientWithoutUcxGoesOnWithGrpc) {
   fault::arm("sdk.ucx_port", {fault::Action::fail, 0, 0, 0});
   start(1, {}, true);

@@ -10,20 +10,6 @@ namespace {
 
 class WorkerTest : public KvTest {
  protected:
-  // Within five seconds.
-  static bool becomes(const std::function<bool()>& wanted) {
-    const Instant until = system_clock().now() + std::chrono::seconds(5);
-    while (!wanted()) {
-      if (system_clock().now() > until) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-  template <typename Get>
-  auto of_state(Get get) {
-    const std::lock_guard lock(cluster->state().mutex);
-    return get(cluster->state());
-  }
   Expected<Worker> work(const std::string& name) {
     WorkerSpec spec;
     spec.name = name;
@@ -41,13 +27,13 @@ TEST_F(WorkerTest, BeatsAsLongAsItLives) {
     EXPECT_TRUE(worker->connected());
     worker->set_load(3, 9);
     EXPECT_TRUE(becomes(
-        [&] { return of_state([](ClusterState& s) { return s.workers["w1"].queued(); }) == 9; }));
+        [&] { return of_state([](ClusterState& s) { return s.workers["w1"].queued; }) == 9; }));
     EXPECT_FALSE(worker->should_drain());
     of_state([](ClusterState& s) { return s.drains_workers = true; });
     EXPECT_TRUE(becomes([&] { return worker->should_drain(); }));
     worker->set_draining(true);
     EXPECT_TRUE(becomes(
-        [&] { return of_state([](ClusterState& s) { return s.workers["w1"].draining(); }); }));
+        [&] { return of_state([](ClusterState& s) { return s.workers["w1"].draining; }); }));
     const auto route = client->route(*space, {});
     ASSERT_TRUE(route);
     EXPECT_EQ(route.value().worker, "w1");
@@ -90,6 +76,55 @@ TEST_F(WorkerTest, WhatIsNotValidIsNamed) {
   spec.capacity = 0;
   EXPECT_THAT(client->register_worker(*space, spec).error().message,
               testing::HasSubstr("capacity"));
+}
+
+TEST_F(WorkerTest, ANameHasOneTo128Bytes) {
+  start(1);
+  for (const size_t size : {0, 1, 128, 129}) {
+    const auto worker = work(std::string(size, 'w'));
+    EXPECT_EQ(worker.has_value(), size >= 1 && size <= 128) << size;
+    if (!worker) {
+      EXPECT_THAT(worker.error().message, testing::HasSubstr("worker.name"));
+    }
+  }
+}
+
+TEST_F(WorkerTest, MovedFromIsNobody) {
+  start(1);
+  Worker worker = work("w1").value();
+  Worker moved = std::move(worker);
+  worker.set_load(1, 2);  // NOLINT: a moved-from one is asked on purpose
+  worker.set_draining(true);
+  EXPECT_FALSE(worker.connected() || worker.should_drain());
+  EXPECT_TRUE(moved.connected());
+  moved = work("w2").value();
+  EXPECT_TRUE(becomes([&] {
+    return of_state(
+        [](ClusterState& s) { return s.workers.contains("w2") && !s.workers.contains("w1"); });
+  })) << "what was assigned over has left the pool";
+}
+
+TEST_F(WorkerTest, WithoutARouterRegistrationEndsByItsDeadline) {
+  ClientOptions options;
+  options.timeout_ms = 300;
+  start(1, options);
+  cluster->router(0).stop();
+  const Instant begin = system_clock().now();
+  const auto worker = work("w1");
+  ASSERT_FALSE(worker);
+  EXPECT_TRUE(worker.error().outcome == Outcome::unavailable ||
+              worker.error().outcome == Outcome::deadline_exceeded);
+  EXPECT_LT(system_clock().now() - begin, std::chrono::seconds(3));
+}
+
+TEST_F(WorkerTest, KeepsItsClientAliveAndMayBeTheLastToGo) {
+  start(1);
+  std::optional<Worker> worker = work("w1").value();
+  space.reset();
+  client.reset();
+  EXPECT_TRUE(worker->connected());
+  worker.reset();
+  EXPECT_TRUE(becomes([&] { return of_state([](ClusterState& s) { return s.workers.empty(); }); }));
 }
 
 }  // namespace

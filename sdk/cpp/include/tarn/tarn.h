@@ -1,11 +1,11 @@
 #pragma once
 
 // Tarn: put the KV cache of a conversation away, get it back on any GPU. This is the only header of
-// the C++ SDK and needs nothing but the standard library. Sizes are bytes, times are milliseconds
-// unless a name says otherwise.
+// the C++ SDK and needs the standard library alone. Sizes are bytes, times ms or as named.
 //
 // Thread safety: Client, Space and Session may be used by many threads at once, and copies of them
 // are cheap handles to the same thing; a Transfer, a Buffer or a Worker is for one. Nothing throws.
+// Calls of a child that fork() made after connect() end with unsupported.
 
 #include <cstddef>
 #include <cstdint>
@@ -141,8 +141,8 @@ struct Slice {
   }
 };
 
-// Memory that transfers may use for long: allocated by the SDK, or yours and registered. It is
-// freed after transfers that use it have ended; slices of a freed one are refused.
+// Memory that transfers may use for long, registered once: of the SDK's, or yours. It is freed
+// after transfers that use it have ended; slices of a freed one are refused.
 class Buffer : MoveOnly {
  public:
   std::byte* data() const;
