@@ -15,7 +15,7 @@ PyType_Slot kBufferSlots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buff
 
 OwnedSlice slice_of(nb::handle self, size_t offset, size_t size) {
   const Slice slice = nb::cast<Buffer&>(self).slice(offset, size);
-  if (slice.size != size) throw nb::value_error("slice: offset + size is past the buffer's end");
+  if (slice.data == nullptr) throw nb::value_error("slice: offset + size is past the buffer's end");
   return {slice, nb::borrow(self)};
 }
 
@@ -47,14 +47,19 @@ void HeldMemory::release() {
 }
 
 void bind_memory(nb::module_& module) {
-  nb::class_<OwnedSlice>(module, "Slice").def_prop_ro("size", [](const OwnedSlice& self) {
-    return self.slice.size;
-  });
-  nb::class_<Buffer>(module, "Buffer", nb::type_slots(kBufferSlots))
-      .def("slice", &slice_of, "offset"_a, "size"_a)
+  nb::class_<OwnedSlice>(module, "Slice", "A run of bytes in a Buffer, which it keeps alive.")
+      .def_prop_ro("size", [](const OwnedSlice& self) { return self.slice.size; });
+  nb::class_<Buffer>(
+      module, "Buffer", nb::type_slots(kBufferSlots),
+      "Memory that transfers may use for long, registered once; has the buffer protocol.")
+      .def("slice", &slice_of, "offset"_a, "size"_a,
+           "Returns a Slice of `size` bytes from `offset`. Raises ValueError past the end.")
       .def("__len__", &Buffer::size)
       .def_prop_ro("size", &Buffer::size);
-  nb::class_<PyPutItem>(module, "PutItem")
+  nb::class_<PyPutItem>(
+      module, "PutItem",
+      "One block to keep: hash and parent (bytes of 1 to 32; parent empty for a chain's "
+      "first), slices (a list of memory, 1 byte to 64 MiB together), shard (int).")
       .def(
           "__init__",
           [](PyPutItem* self, const nb::bytes& hash, const nb::bytes& parent, nb::object slices,
@@ -66,7 +71,10 @@ void bind_memory(nb::module_& module) {
       .def_prop_ro("parent", [](const PyPutItem& self) { return to_bytes(self.parent); })
       .def_ro("slices", &PyPutItem::slices)
       .def_ro("shard", &PyPutItem::shard);
-  nb::class_<PyGetItem>(module, "GetItem")
+  nb::class_<PyGetItem>(
+      module, "GetItem",
+      "One block to fetch: hash (bytes of 1 to 32), slices (a list of writable memory, of "
+      "the block's size together), shard (int).")
       .def(
           "__init__",
           [](PyGetItem* self, const nb::bytes& hash, nb::object slices, uint32_t shard) {

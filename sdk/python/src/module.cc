@@ -11,8 +11,10 @@ void raise(const Error& error) {
 
 std::vector<std::string> from_list(nb::handle list) {
   std::vector<std::string> texts;
-  for (const nb::handle item : list)
-    texts.push_back(from_bytes(nb::cast<nb::bytes>(item)));
+  for (const nb::handle item : list) {
+    if (!nb::isinstance<nb::bytes>(item)) throw nb::type_error("a list of bytes is expected");
+    texts.push_back(from_bytes(nb::borrow<nb::bytes>(item)));
+  }
   return texts;
 }
 
@@ -23,5 +25,7 @@ NB_MODULE(_core, module) {
   tarn::python::bind_memory(module);
   tarn::python::bind_transfer(module);
   tarn::python::bind_client(module);
-  module.def("version", &tarn::version);
+  module.def("version", &tarn::version,
+             "Returns the SDK's version, and the UCX it runs on: \"0.1.0 (UCX 1.13.1)\".");
+  module.doc() = "The C++ core of the package tarn.";
 }

@@ -22,6 +22,11 @@ class PyTransfer {
     auto ended = without_gil([&] { return x_transfer->wait(timeout_ms); });
     value_or_raise(std::move(ended));
   }
+  void finish() {
+    if (poll()) return;
+    cancel();
+    wait(0);
+  }
   bool poll() const { return x_transfer->poll(); }
   void cancel() { x_transfer->cancel(); }
   int fileno() const { return x_transfer->fd(); }
@@ -53,6 +58,8 @@ nb::object start_put(Space& space, nb::handle items, const CallOptions& options)
   HeldMemory memory;
   std::vector<PutItem> list;
   for (const nb::handle item : items) {
+    if (!nb::isinstance<PyPutItem>(item))
+      throw nb::type_error("items: every one must be a PutItem");
     const auto& from = nb::cast<const PyPutItem&>(item);
     list.push_back({from.hash, from.parent, hold_all(memory, from.slices, false), from.shard});
   }
@@ -63,6 +70,8 @@ nb::object start_get(Space& space, nb::handle items, const CallOptions& options)
   HeldMemory memory;
   std::vector<GetItem> list;
   for (const nb::handle item : items) {
+    if (!nb::isinstance<PyGetItem>(item))
+      throw nb::type_error("items: every one must be a GetItem");
     const auto& from = nb::cast<const PyGetItem&>(item);
     list.push_back({from.hash, hold_all(memory, from.slices, true), from.shard});
   }
@@ -70,13 +79,29 @@ nb::object start_get(Space& space, nb::handle items, const CallOptions& options)
 }
 
 void bind_transfer(nb::module_& module) {
-  nb::class_<PyTransfer>(module, "Transfer")
-      .def("wait", &PyTransfer::wait, "timeout_ms"_a = 0)
-      .def("poll", &PyTransfer::poll)
-      .def("cancel", &PyTransfer::cancel)
-      .def("fileno", &PyTransfer::fileno)
-      .def("outcomes", &PyTransfer::outcomes)
-      .def("all_ok", &PyTransfer::all_ok);
+  nb::class_<PyTransfer>(
+      module, "Transfer",
+      "A running put or get, which holds the memory that it uses. Its end, or that of its "
+      "`with` block, cancels what is not done and waits until memory is safe.")
+      .def("wait", &PyTransfer::wait, "timeout_ms"_a = 0,
+           "Blocks, without the GIL, until it has ended, or for timeout_ms milliseconds (0: until "
+           "its own "
+           "deadline ends it).\nRaises Error: deadline_exceeded. A miss is no error: look at "
+           "outcomes().")
+      .def("poll", &PyTransfer::poll, "Returns True when it has ended. Never blocks.")
+      .def("cancel", &PyTransfer::cancel,
+           "Asks it to end soon; what is not done becomes cancelled.")
+      .def("fileno", &PyTransfer::fileno,
+           "Returns a file descriptor that is readable once it has ended; valid as long as the "
+           "Transfer.")
+      .def("outcomes", &PyTransfer::outcomes,
+           "Returns a list of BlockOutcome, one for each item in the order of the call; settled "
+           "once the "
+           "transfer has ended.")
+      .def("all_ok", &PyTransfer::all_ok,
+           "Returns True when it has ended and each outcome is ok (puts: or exists).")
+      .def("__enter__", [](nb::handle self) { return nb::borrow(self); })
+      .def("__exit__", [](PyTransfer& self, const nb::args&) { self.finish(); });
 }
 
 }  // namespace tarn::python

@@ -8,7 +8,10 @@ namespace {
 using namespace nb::literals;
 
 void bind_enums(nb::module_& module) {
-  nb::enum_<Outcome>(module, "Outcome")
+  nb::enum_<Outcome>(
+      module, "Outcome",
+      "What became of a call or of one block. ok, miss, exists, kept_less, conflict: nothing is "
+      "wrong. unavailable to corrupt: try later. The rest: mend program or credentials.")
       .value("ok", Outcome::ok)
       .value("miss", Outcome::miss)
       .value("exists", Outcome::exists)
@@ -24,7 +27,7 @@ void bind_enums(nb::module_& module) {
       .value("permission_denied", Outcome::permission_denied)
       .value("unsupported", Outcome::unsupported)
       .value("internal", Outcome::internal);
-  nb::enum_<Transport>(module, "Transport")
+  nb::enum_<Transport>(module, "Transport", "How bytes may travel to storage servers.")
       .value("automatic", Transport::automatic)
       .value("tcp", Transport::tcp)
       .value("shm", Transport::shm)
@@ -40,8 +43,8 @@ void set_fields(nb::handle self, const nb::kwargs& fields) {
 }
 
 template <typename T>
-nb::class_<T> record(nb::module_& module, const char* name) {
-  nb::class_<T> type(module, name);
+nb::class_<T> record(nb::module_& module, const char* name, const char* doc) {
+  nb::class_<T> type(module, name, doc);
   type.def("__init__", [](nb::pointer_and_handle<T> self, const nb::kwargs& fields) {
     new (self.p) T();
     nb::inst_mark_ready(self.h);
@@ -66,7 +69,10 @@ void bytes_list_field(nb::class_<T>& type, const char* name) {
 }
 
 void bind_options(nb::module_& module) {
-  record<ClientOptions>(module, "ClientOptions")
+  record<ClientOptions>(
+      module, "ClientOptions",
+      "How to reach a cluster: endpoint (HOST:PORT,...), credentials (a folder), token, transport, "
+      "timeout_ms, spin_us (microseconds), in_flight_bytes_max (bytes).")
       .def_rw("endpoint", &ClientOptions::endpoint)
       .def_rw("credentials", &ClientOptions::credentials)
       .def_rw("token", &ClientOptions::token)
@@ -74,11 +80,15 @@ void bind_options(nb::module_& module) {
       .def_rw("timeout_ms", &ClientOptions::timeout_ms)
       .def_rw("spin_us", &ClientOptions::spin_us)
       .def_rw("in_flight_bytes_max", &ClientOptions::in_flight_bytes_max);
-  record<CallOptions>(module, "CallOptions")
+  record<CallOptions>(module, "CallOptions",
+                      "timeout_ms (milliseconds, 0: the client's), copies (1 to 16 failure "
+                      "domains), allow_less (bool).")
       .def_rw("timeout_ms", &CallOptions::timeout_ms)
       .def_rw("copies", &CallOptions::copies)
       .def_rw("allow_less", &CallOptions::allow_less);
-  record<SpaceSpec>(module, "SpaceSpec")
+  record<SpaceSpec>(module, "SpaceSpec",
+                    "One KV geometry; all fields together are its identity. block_tokens in "
+                    "tokens, extent_blocks 1 to 64.")
       .def_rw("model", &SpaceSpec::model)
       .def_rw("revision", &SpaceSpec::revision)
       .def_rw("dtype", &SpaceSpec::dtype)
@@ -92,7 +102,10 @@ void bind_options(nb::module_& module) {
 }
 
 void bind_sessions(nb::module_& module) {
-  auto manifest = record<Manifest>(module, "Manifest");
+  auto manifest =
+      record<Manifest>(module, "Manifest",
+                       "A session as it stands: blocks (list of bytes, in token order), token_ids "
+                       "(list of int), tail (bytes, at most 64 KiB), expires_unix_ms (0: never).");
   manifest.def_ro("session_id", &Manifest::session_id)
       .def_ro("version", &Manifest::version)
       .def_ro("block_count", &Manifest::block_count)
@@ -104,29 +117,39 @@ void bind_sessions(nb::module_& module) {
   bytes_list_field<Manifest, &Manifest::blocks>(manifest, "blocks");
   bytes_field<Manifest, &Manifest::tail>(manifest, "tail");
 
-  auto append = record<Append>(module, "Append");
+  auto append =
+      record<Append>(module, "Append",
+                     "What an append adds: blocks (list of bytes), token_count (the new total), "
+                     "token_ids, tail (bytes, at most 64 KiB, replaces the old one).");
   append.def_rw("token_count", &Append::token_count).def_rw("token_ids", &Append::token_ids);
   bytes_list_field<Append, &Append::blocks>(append, "blocks");
   bytes_field<Append, &Append::tail>(append, "tail");
 
-  auto truncate = record<Truncate>(module, "Truncate");
+  auto truncate = record<Truncate>(
+      module, "Truncate",
+      "What a truncation keeps: block_count, token_count, tail (bytes, at most 64 KiB).");
   truncate.def_rw("block_count", &Truncate::block_count)
       .def_rw("token_count", &Truncate::token_count);
   bytes_field<Truncate, &Truncate::tail>(truncate, "tail");
 }
 
 void bind_workers(nb::module_& module) {
-  record<WorkerSpec>(module, "WorkerSpec")
+  record<WorkerSpec>(module, "WorkerSpec",
+                     "name (1 to 128 bytes), endpoint (opaque to Tarn), capacity (requests at "
+                     "once), prefill_tokens_per_s.")
       .def_rw("name", &WorkerSpec::name)
       .def_rw("endpoint", &WorkerSpec::endpoint)
       .def_rw("capacity", &WorkerSpec::capacity)
       .def_rw("prefill_tokens_per_s", &WorkerSpec::prefill_tokens_per_s);
-  auto query = record<RouteQuery>(module, "RouteQuery");
+  auto query = record<RouteQuery>(module, "RouteQuery",
+                                  "session_id, or hashes (list of bytes) of the prefix; "
+                                  "new_tokens; exclude (names of workers that failed).");
   query.def_rw("session_id", &RouteQuery::session_id)
       .def_rw("new_tokens", &RouteQuery::new_tokens)
       .def_rw("exclude", &RouteQuery::exclude);
   bytes_list_field<RouteQuery, &RouteQuery::hashes>(query, "hashes");
-  record<RouteChoice>(module, "RouteChoice")
+  record<RouteChoice>(module, "RouteChoice",
+                      "worker, endpoint, cached_tokens, estimated_fetch_us (microseconds).")
       .def_ro("worker", &RouteChoice::worker)
       .def_ro("endpoint", &RouteChoice::endpoint)
       .def_ro("cached_tokens", &RouteChoice::cached_tokens)
@@ -134,23 +157,31 @@ void bind_workers(nb::module_& module) {
 }
 
 void bind_answers(nb::module_& module) {
-  record<BlockOutcome>(module, "BlockOutcome")
+  record<BlockOutcome>(module, "BlockOutcome",
+                       "What became of one item: outcome, bytes (the block's), copies (failure "
+                       "domains), server, message (why, where it is an error).")
       .def_ro("outcome", &BlockOutcome::outcome)
       .def_ro("bytes", &BlockOutcome::bytes)
       .def_ro("copies", &BlockOutcome::copies)
       .def_ro("server", &BlockOutcome::server)
       .def_ro("message", &BlockOutcome::message);
-  record<MatchRun>(module, "MatchRun")
+  record<MatchRun>(module, "MatchRun",
+                   "Blocks first to first + count - 1 of the hashes asked for, at server, in tier; "
+                   "estimated_us (microseconds).")
       .def_ro("first", &MatchRun::first)
       .def_ro("count", &MatchRun::count)
       .def_ro("server", &MatchRun::server)
       .def_ro("tier", &MatchRun::tier)
       .def_ro("estimated_us", &MatchRun::estimated_us);
-  record<MatchResult>(module, "MatchResult")
+  record<MatchResult>(module, "MatchResult",
+                      "matched (blocks of usable prefix), runs (list of MatchRun), partial (a "
+                      "router is still learning).")
       .def_ro("matched", &MatchResult::matched)
       .def_ro("runs", &MatchResult::runs)
       .def_ro("partial", &MatchResult::partial);
-  record<ConnectionInfo>(module, "ConnectionInfo")
+  record<ConnectionInfo>(
+      module, "ConnectionInfo",
+      "server, endpoint, transport (\"ucx: tcp over lo\"), note (why nothing better was taken).")
       .def_ro("server", &ConnectionInfo::server)
       .def_ro("endpoint", &ConnectionInfo::endpoint)
       .def_ro("transport", &ConnectionInfo::transport)
