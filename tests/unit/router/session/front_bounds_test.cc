@@ -12,20 +12,20 @@ namespace {
 class Bounds : public testing::Test {
  protected:
   Bounds() {
-    ring::ClusterConfig config;
-    config.epoch = {1};
-    config.cluster = "test";
+    ring::ClusterConfig first;
+    first.epoch = {1};
+    first.cluster = "test";
     ring::Member member;
     member.id = {1};
     member.name = "s1";
     member.control_endpoint = "127.0.0.1:1";
     member.state = ring::MemberState::up;
-    config.members.push_back(member);
-    config.slots = ring::assign_slots(config);
-    EXPECT_TRUE(x_config.publish(config).is_ok());
+    first.members.push_back(member);
+    first.slots = ring::assign_slots(first);
+    EXPECT_TRUE(config.publish(first).is_ok());
     SessionFrontOptions options;
-    options.config = &x_config;
-    options.registry = &x_registry;
+    options.config = &config;
+    options.registry = &registry;
     options.calls.execute = [this](ServerId, const v1::SessionCommand&, Instant end) {
       ends.push_back(end);
       return Result<v1::SessionResult>(answer);
@@ -44,13 +44,11 @@ class Bounds : public testing::Test {
     return front->resolve(caller, request);
   }
 
+  cluster::ConfigView config;
+  metrics::Registry registry;
   v1::SessionResult answer;
   std::vector<Instant> ends;  // of the attempts
   std::unique_ptr<SessionFront> front;
-
- private:
-  cluster::ConfigView x_config;
-  metrics::Registry x_registry;
 };
 
 // Each held one of the router's threads until a deadline that might be an hour away.
