@@ -244,6 +244,8 @@ struct Stage {
 
 // The peer goes before it has looked, and in the middle of what it receives.
 TEST_P(AtLimits, APeerThatGoesAtAnyStageEndsEverySend) {
+  // UCX 1.13 forgets some bytes of its own for each shared memory that it comes too late for.
+  if (!x_pair->tells_loss()) GTEST_SKIP() << "with processes, in ucx_stage_slow_test.cc";
   constexpr Stage stages[] = {{"has not looked", 0, 4 * kMiB},
                               {"has not looked at small ones", 0, 100},
                               {"is receiving", 3, 4 * kMiB}};
@@ -263,13 +265,9 @@ TEST_P(AtLimits, APeerThatGoesAtAnyStageEndsEverySend) {
       x_pair->b().progress();
     x_b_to_a.reset();
     x_pair->kill_b();
-    // Where nobody tells of the loss, the caller's deadline does.
-    if (!x_pair->tells_loss()) x_a_to_b->close();
     EXPECT_TRUE(x_pair->until([&] { return sends.total() == 3; }));
     EXPECT_TRUE(x_pair->until([&] { return x_pair->a().idle(); }));
-    if (x_pair->tells_loss()) {
-      EXPECT_TRUE(x_pair->until([&] { return x_a_lost == 1; }));
-    }
+    EXPECT_TRUE(x_pair->until([&] { return x_a_lost == 1; }));
     EXPECT_EQ(x_a_to_b->send(bytes_of("y"), {}, {}).code(), Code::unavailable);
   }
 }

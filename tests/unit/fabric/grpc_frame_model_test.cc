@@ -2,7 +2,7 @@
 #include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <random>
 
 #include "common/base/units.h"
@@ -103,7 +103,8 @@ void compare(const std::string& wire, size_t step) {
   ASSERT_EQ(frame->payload_bytes, payload.size());
   std::vector<std::byte> into;
   EXPECT_EQ(read_all(*frame, &into), block::crc32c(0, payload.data(), payload.size()));
-  EXPECT_EQ(std::memcmp(into.data(), payload.data(), payload.size()), 0);
+  const Bytes expected_payload = std::as_bytes(std::span(payload));
+  EXPECT_TRUE(std::equal(into.begin(), into.end(), expected_payload.begin()));
 }
 
 // Of damaged ones the parser may take more than protobuf does, which has stricter tags: it must not
@@ -201,7 +202,8 @@ TEST(GrpcFrameModel, WhatWeWriteIsReadBackWhateverItsParts) {
     ASSERT_TRUE(frame) << seed;
     EXPECT_EQ(frame->lane, lane);
     EXPECT_EQ(frame->bytes(), header.size() + payload.size());
-    EXPECT_EQ(std::memcmp(frame->header.data(), header.data(), header.size()), 0);
+    const Bytes arrived = std::as_bytes(std::span(frame->header));
+    EXPECT_TRUE(std::equal(arrived.begin(), arrived.end(), header.begin(), header.end()));
     std::vector<std::byte> into(payload.size());
     const MutableBytes all = into;
     read_payload(*frame, {&all, 1});
