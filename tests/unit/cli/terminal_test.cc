@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/text.h"
+#include "common/base/ids.h"
 
 namespace tarn::cli {
 namespace {
@@ -131,7 +132,7 @@ TEST(Parse, a_port_is_taken_at_its_limits_and_names_the_flag_beyond) {
 TEST(Hex, every_byte_goes_both_ways_and_every_length_has_its_verdict) {
   for (int byte = 0; byte < 256; ++byte) {
     const std::string one(1, static_cast<char>(byte));
-    EXPECT_EQ(hash_from_hex(to_hex(one)).value(), one);
+    EXPECT_EQ(hash_from_hex(tarn::to_hex(one)).value(), one);
   }
   for (size_t digits = 0; digits <= 70; ++digits) {
     const bool is_good = digits > 0 && digits % 2 == 0 && digits <= 64;

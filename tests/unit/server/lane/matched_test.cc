@@ -160,7 +160,7 @@ TEST_P(Matched, AResyncWhileBlocksComeAndGoEndsWithTheTruth) {
   EXPECT_FALSE(hear(1)) << "the log holds fewer events than there were";
   x_heard = x_lane.events.last_sequence();
   for (uint32_t range = 0; range < index::kRanges; ++range) {
-    x_index.begin_scan(x_handle, range);
+    x_index.begin_scan(x_handle, {.range = range});
     const uint64_t width = uint64_t{1} << (64 - index::kRangeBits);
     std::vector<index::StoredBlock> inventory;
     store::PositionRange part{{range * width}, {range * width + (width - 1)}};
