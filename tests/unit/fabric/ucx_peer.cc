@@ -2,8 +2,7 @@
 // Opens a port of KIND (ucx or ucx_shm), connects it to the address, writes its own address in hex
 // to stdout, and then answers each message with a payload by one that brings the same bytes back,
 // and each other message with its header. Ends with its stdin, or with STAGE of its first payload,
-// without a farewell: "connected" (before any message), "asked", "receiving", "received",
-// "answering".
+// without a farewell: "asked", "receiving", "received", "answering".
 #include <poll.h>
 #include <unistd.h>
 
@@ -32,7 +31,6 @@ class Echo {
   void run() {
     std::printf("%s\n", to_hex(x_port->address()).c_str());
     std::fflush(stdout);
-    pass("connected");
     pollfd input{STDIN_FILENO, POLLIN, 0};
     while (poll(&input, 1, 0) == 0) {
       if (x_port->progress() > 0 || !x_port->arm()) continue;

@@ -63,6 +63,16 @@ class UcxStage : public testing::TestWithParam<Case> {
     return true;
   }
 
+  // One message there and back. Until then UCX is wiring up, and a peer's death may end this
+  // process too: an assertion of its own (docs/FAILURES.md).
+  void wire_up() {
+    ask({});
+    ASSERT_TRUE(until([&] { return x_answers == 1 && x_sent.size() == 1; }));
+    x_answers = 0;
+    x_asked = 0;
+    x_sent.clear();
+  }
+
   void ask(Bytes payload) {
     const std::span<const Bytes> parts(&payload, payload.empty() ? 0 : 1);
     const Status sent =
@@ -86,6 +96,7 @@ class UcxStage : public testing::TestWithParam<Case> {
 TEST_P(UcxStage, AllEndsAndASuccessorIsServed) {
   const bool tells_loss = GetParam().kind == Kind::ucx;
   if (meet(GetParam().stage)) {
+    wire_up();
     for (int i = 0; i < 3; ++i)
       ask(x_out);
     ASSERT_TRUE(until([&] { return x_peer->has_ended(); }));
@@ -114,7 +125,7 @@ TEST_P(UcxStage, AllEndsAndASuccessorIsServed) {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const Kind kind : {Kind::ucx, Kind::ucx_shm}) {
-    for (const char* stage : {"connected", "asked", "receiving", "received", "answering"})
+    for (const char* stage : {"asked", "receiving", "received", "answering"})
       all.push_back({kind, stage});
   }
   return all;
