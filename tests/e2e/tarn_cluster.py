@@ -178,6 +178,13 @@ class Cluster:
     def up(self):
         return {s["name"] for s in self.status().get("servers", []) if s.get("state") == "up"}
 
+    def epoch(self):
+        return max((r.get("epoch", 0) for r in self.status().get("routers", [])), default=0)
+
+    def wait_back(self, names, epoch):
+        """Waits until all are up in a later epoch: whoever died since is in its new life."""
+        wait_until(lambda: self.epoch() > epoch and self.up() == set(names), f"{names} back", 30)
+
     def wait_up(self, names):
         wait_until(lambda: self.up() == set(names), f"servers {sorted(names)} up", 30)
 
