@@ -45,6 +45,7 @@ set(TARN_SANITIZER_SOURCES "")
 if(TARN_SANITIZE MATCHES "address")
   set(TARN_SANITIZER_ENVIRONMENT
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
+    "LSAN_OPTIONS=suppressions=${suppressions}/leak.supp:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1")
 elseif(TARN_SANITIZE MATCHES "thread")
   set(TARN_SANITIZER_SOURCES ${suppressions}/tsan_grpc.cc)

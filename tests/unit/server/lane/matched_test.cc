@@ -124,7 +124,9 @@ class Matched : public testing::TestWithParam<uint32_t> {
 TEST_P(Matched, EveryMissIsExplainedByAnEvent) {
   SCOPED_TRACE("seed " + std::to_string(GetParam()));
   int misses = 0;
-  for (int step = 0; step < kSteps; ++step) {
+  // Longer where the seed shows too little.
+  const auto has_seen = [&] { return misses > 3 && x_gets > 50; };
+  for (int step = 0; step < kSteps || (!has_seen() && step < 10 * kSteps); ++step) {
     put_some();
     // The stream is late by a random number of events, but never by the whole log.
     if (pick(4) == 0 || x_lane.events.last_sequence() - x_heard > 300) {

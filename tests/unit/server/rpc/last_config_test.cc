@@ -250,6 +250,8 @@ TEST_F(RestartedServer, AWipedSessionFolderMakesTheConfigForeign) {
 
 TEST_F(RestartedServer, AConfigThatCannotBeKeptIsInForceAllTheSame) {
   Server& server = start_settled();
+  // It is in force before it is kept.
+  ASSERT_TRUE(until([&] { return std::filesystem::exists(x_data + "/s1/last_config"); }));
   fault::arm("server.keep_config", {.times = 0});
   x_router.change([](ring::ClusterConfig&) {});
   EXPECT_TRUE(until([&] { return server.epoch() == x_router.config().epoch.value; }));
