@@ -242,10 +242,12 @@ struct Stage {
   size_t bytes;
 };
 
+// Shared memory has the same with a process of its own, in ucx_stage_slow_test.cc: UCX 1.13 leaks
+// some bytes for each segment that it comes too late for.
+class AtStages : public AtLimits {};
+
 // The peer goes before it has looked, and in the middle of what it receives.
-TEST_P(AtLimits, APeerThatGoesAtAnyStageEndsEverySend) {
-  // UCX 1.13 forgets some bytes of its own for each shared memory that it comes too late for.
-  if (!x_pair->tells_loss()) GTEST_SKIP() << "with processes, in ucx_stage_slow_test.cc";
+TEST_P(AtStages, APeerThatGoesAtAnyStageEndsEverySend) {
   constexpr Stage stages[] = {{"has not looked", 0, 4 * kMiB},
                               {"has not looked at small ones", 0, 100},
                               {"is receiving", 3, 4 * kMiB}};
@@ -273,6 +275,8 @@ TEST_P(AtLimits, APeerThatGoesAtAnyStageEndsEverySend) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fabrics, AtLimits, testing::ValuesIn(all_pairs()),
+                         [](const auto& each) { return each.param.name; });
+INSTANTIATE_TEST_SUITE_P(Fabrics, AtStages, testing::ValuesIn(telling_pairs()),
                          [](const auto& each) { return each.param.name; });
 
 }  // namespace

@@ -176,8 +176,9 @@ TEST_P(Conformance, AConnectionMayGoBeforeItsCallbacks) {
   exchange(1 << 20, 1, 1);
 }
 
-TEST_P(Conformance, ADyingPeerIsTold) {
-  if (!x_pair->tells_loss()) GTEST_SKIP() << "this kind never tells";
+class ToldOfLoss : public Conformance {};
+
+TEST_P(ToldOfLoss, ADyingPeerIsTold) {
   ASSERT_TRUE(x_a_to_b->send(bytes_of("x"), {}, {}).is_ok());
   ASSERT_TRUE(x_pair->until([&] { return !x_headers.empty(); }));
   x_b_to_a.reset();
@@ -210,8 +211,7 @@ TEST_P(Conformance, AHandlerMayCloseTheConnection) {
   EXPECT_TRUE(x_pair->until([&] { return sends.total() == 1; }));
 }
 
-TEST_P(Conformance, ALostHandlerMayReplaceTheConnection) {
-  if (!x_pair->tells_loss()) GTEST_SKIP() << "this kind never tells";
+TEST_P(ToldOfLoss, ALostHandlerMayReplaceTheConnection) {
   std::unique_ptr<Connection> doomed;
   bool told = false;
   doomed = x_pair->connect_a({.peer_address = {}, .link = 1, .on_lost = [&](Status) {
@@ -294,6 +294,8 @@ TEST_P(Conformance, ASleepingPortIsWoken) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Fabrics, Conformance, testing::ValuesIn(all_pairs()),
+                         [](const auto& each) { return each.param.name; });
+INSTANTIATE_TEST_SUITE_P(Fabrics, ToldOfLoss, testing::ValuesIn(telling_pairs()),
                          [](const auto& each) { return each.param.name; });
 
 }  // namespace

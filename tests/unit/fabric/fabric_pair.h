@@ -26,8 +26,6 @@ class FabricPair {
   // Ends a port as a dying process would.
   virtual void kill_b() { x_b.reset(); }
 
-  virtual bool tells_loss() const { return true; }
-
   // Drives both ports until `condition` holds; false after ten seconds.
   bool until(const std::function<bool()>& condition);
 

@@ -86,8 +86,10 @@ TEST_P(UcxPeerTest, BytesComeBackFromAnotherProcess) {
   EXPECT_TRUE(in == out);
 }
 
-TEST_P(UcxPeerTest, AKilledIdlePeerIsNoticed) {
-  if (GetParam() == Kind::ucx_shm) GTEST_SKIP() << "takes a keepalive: in the slow tests";
+// Over shared memory it takes a keepalive: ucx_port_slow_test.cc has both.
+class UcxTcpPeerTest : public UcxPeerTest {};
+
+TEST_P(UcxTcpPeerTest, AKilledIdlePeerIsNoticed) {
   x_peer->kill_and_reap();
   EXPECT_TRUE(until(*x_port, [&] { return x_lost == 1; }));
   EXPECT_EQ(x_connection->send(bytes_of("x"), {}, {}).code(), Code::unavailable);
@@ -144,6 +146,8 @@ TEST_P(UcxPeerTest, NoByteLandsAfterTheCallback) {
   EXPECT_EQ(late, 0);
 }
 
+INSTANTIATE_TEST_SUITE_P(Kinds, UcxTcpPeerTest, testing::Values(Kind::ucx),
+                         [](const auto& each) { return std::string(kind_name(each.param)); });
 INSTANTIATE_TEST_SUITE_P(Kinds, UcxPeerTest, testing::Values(Kind::ucx, Kind::ucx_shm),
                          [](const auto& each) { return std::string(kind_name(each.param)); });
 
