@@ -116,9 +116,7 @@ TEST_F(SlotsOfRouter, are_for_operators_alone) {
 }
 
 TEST_F(SlotsOfRouter, waiting_ones_are_given_up_only_when_it_is_said) {
-  options.timing.dead_after = Millis(200);
-  router.reset();
-  start();
+  restart_with_dead_after(Millis(200));
   {
     BeatingServer s1(as(Role::server, "s1"), "s1");
     ASSERT_NE(s1.join(), 0u);

@@ -35,6 +35,7 @@ TEST_F(ClusterServiceTest, refuses_who_shows_nothing_or_an_expired_token) {
 }
 
 TEST_F(ClusterServiceTest, joins_servers_that_beat_and_acts_on_a_death_within_a_second) {
+  restart_with_dead_after(RouterOptions().timing.dead_after);
   BeatingServer s1(as(Role::server, "s1"), "s1");
   BeatingServer s2(as(Role::server, "s2"), "s2");
   v1::HeartbeatResponse answer;

@@ -12,6 +12,7 @@ class FailoverTest : public RouterTest {
  protected:
   void SetUp() override {
     options.authority = etcd.address();
+    options.timing.dead_after = RouterOptions().timing.dead_after;
     start();
     RouterOptions second = options;
     second.name = "router-2";

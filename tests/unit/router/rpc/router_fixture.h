@@ -103,6 +103,12 @@ class RouterTest : public ::testing::Test {
     router = std::move(opened).value();
   }
 
+  void restart_with_dead_after(Millis dead_after) {
+    options.timing.dead_after = dead_after;
+    router.reset();
+    start();
+  }
+
   auth::SecretsDir secrets_dir() const {
     return auth::SecretsDir::open(options.secrets_dir).value();
   }
@@ -169,6 +175,7 @@ class RouterTest : public ::testing::Test {
     RouterOptions initial;
     initial.state_dir = folder.path() + "/state";
     initial.secrets_dir = shared_secrets();
+    initial.timing.dead_after = Millis(60'000);  // none dies because this machine is slow
     return initial;
   }();
   std::unique_ptr<Router> router;

@@ -61,7 +61,7 @@ class WorkerServiceTest : public RouterTest {
 TEST_F(WorkerServiceTest, routes_to_a_registered_worker_of_the_tenant) {
   BeatingWorker w1(as(Role::worker, "demo/w1"), "w1", space_bytes());
   ASSERT_TRUE(w1.tell());
-  EXPECT_EQ(w1.ack.dead_after_ms(), 600u);
+  EXPECT_EQ(w1.ack.dead_after_ms(), options.timing.dead_after.count());
   const auto answer = route_as(Role::tenant, "demo");
   ASSERT_TRUE(answer.has_value()) << answer.status().to_string();
   EXPECT_EQ(answer->worker(), "w1");
