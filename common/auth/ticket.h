@@ -46,8 +46,6 @@ struct Ticket {
 
   bool allows(uint32_t wanted) const { return (rights & wanted) == wanted; }
   bool allows_space(const SpaceId& space) const;
-  // When its holder asks for the next one: half of its life.
-  int64_t renew_at_ms() const { return issued_ms + (expires_ms - issued_ms) / 2; }
 
   friend bool operator==(const Ticket&, const Ticket&) = default;
 };

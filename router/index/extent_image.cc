@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "common/base/big_endian.h"
 #include "common/base/units.h"
 
 namespace tarn::index {
@@ -12,18 +13,6 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr size_t kKeyBytes = 16;
 constexpr size_t kHolders = size_t{kHoldersMax} * 65'536;
-
-void put_big_endian(std::string& to, uint64_t number) {
-  for (int shift = 56; shift >= 0; shift -= 8)
-    to += static_cast<char>(number >> shift);
-}
-
-uint64_t get_big_endian(std::string_view from) {
-  uint64_t number = 0;
-  for (const char c : from.substr(0, 8))
-    number = number << 8 | static_cast<uint8_t>(c);
-  return number;
-}
 
 template <typename Number>
 void put(std::string& to, Number number) {
@@ -59,8 +48,8 @@ class Reader {
 
 std::string key_bytes(const ExtentImage& extent) {
   std::string key;
-  put_big_endian(key, extent.position.value);
-  put_big_endian(key, extent.anchor_print);
+  append_be(key, extent.position.value);
+  append_be(key, extent.anchor_print);
   return key;
 }
 
@@ -87,8 +76,8 @@ std::string value_bytes(const ExtentImage& extent) {
 Result<ExtentImage> parse_extent(std::string_view key, std::string_view value) {
   if (key.size() != kKeyBytes) return corrupt("index snapshot: a key is not 16 bytes");
   ExtentImage extent;
-  extent.position.value = get_big_endian(key);
-  extent.anchor_print = get_big_endian(key.substr(8));
+  extent.position.value = load_be(key.substr(0, 8));
+  extent.anchor_print = load_be(key.substr(8, 8));
   Reader reader(value);
   (void)reader.take(extent.tenant.bytes.data(), 16);
   (void)reader.take(extent.space.bytes.data(), 16);

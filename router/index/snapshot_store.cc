@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "common/base/big_endian.h"
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
 #include "common/base/log.h"
@@ -25,24 +26,20 @@ constexpr size_t kExtentsPerCall = 1024;
 
 std::string big_endian(uint64_t number) {
   std::string bytes;
-  for (int shift = 56; shift >= 0; shift -= 8)
-    bytes += static_cast<char>(number >> shift);
+  append_be(bytes, number);
   return bytes;
 }
 
 uint64_t number_at(std::string_view bytes, size_t i) {
-  uint64_t number = 0;
-  for (const char c : bytes.substr(i * 8, 8))
-    number = number << 8 | static_cast<uint8_t>(c);
-  return number;
+  return load_be(bytes.substr(i * 8, 8));
 }
 
 std::string mark_bytes(std::span<const StreamMark> marks) {
   std::string bytes;
   for (const StreamMark& mark : marks) {
-    bytes += big_endian(mark.server.value);
-    bytes += big_endian(mark.incarnation.value);
-    bytes += big_endian(mark.sequence);
+    append_be(bytes, mark.server.value);
+    append_be(bytes, mark.incarnation.value);
+    append_be(bytes, mark.sequence);
   }
   return bytes;
 }

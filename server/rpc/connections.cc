@@ -16,7 +16,7 @@ bool is_holder(const auth::Identity& caller, const auth::Identity& holder) {
   return !caller.tenant.empty() && caller.tenant == holder.tenant;
 }
 
-std::string in_words(const Offer& offer, const std::string& why) {
+std::string in_words(const fabric::Offer& offer, const std::string& why) {
   return std::string(fabric::kind_name(offer.kind)) + ": " + why;
 }
 
@@ -55,7 +55,7 @@ Result<Connections::Judged> Connections::judge(const auth::Identity& caller,
   return judged;
 }
 
-std::string Connections::objection(const Offer& offer) const {
+std::string Connections::objection(const fabric::Offer& offer) const {
   const FabricTerms& terms = x_options.terms;
   const bool is_shm = offer.kind == fabric::Kind::ucx_shm;
   if (offer.address.empty()) return "no address";
@@ -96,7 +96,7 @@ void Connections::fill_ports(fabric::Kind kind, Wired& wired) const {
 }
 
 Result<Wired> Connections::connect(const auth::Identity& caller, const std::string& ticket,
-                                   const std::vector<Offer>& offers) {
+                                   const std::vector<fabric::Offer>& offers) {
   if (TARN_FAULT_POINT("server.connect")) return unavailable("connect: fault point");
   if (offers.empty() || offers.size() > kOffersMax) {
     return invalid_argument("offers: 1 to 8 fabrics");
@@ -114,7 +114,7 @@ Result<Wired> Connections::connect(const auth::Identity& caller, const std::stri
   spec.ticket = judged.ticket;
   spec.client_key = judged.client_key;
   spec.binding = {x_options.incarnation, wired.nonce};
-  for (const Offer& offer : offers) {
+  for (const fabric::Offer& offer : offers) {
     std::string why = objection(offer);
     if (why.empty()) {
       spec.fabric = offer.kind;

@@ -9,20 +9,11 @@
 #include "common/auth/ticket.h"
 #include "common/base/mutex.h"
 #include "common/base/result.h"
-#include "common/fabric/fabric.h"
+#include "common/fabric/offer.h"
 #include "server/lane/lane.h"
 #include "server/lane/view.h"
 
 namespace tarn::server {
-
-// One way in which a requester can move bytes; a FabricOffer.
-struct Offer {
-  fabric::Kind kind = fabric::Kind::grpc;
-  std::string version;
-  std::string settings;
-  std::string address;
-  std::string host;
-};
 
 // What this server can offer itself, next to its lanes' ports.
 struct FabricTerms {
@@ -67,7 +58,7 @@ class Connections {
   // Returns: the connection, invalid_argument, unauthenticated, permission_denied, unavailable (no
   // config yet), unsupported (none of the offers; says why), overloaded.
   Result<Wired> connect(const auth::Identity& caller, const std::string& ticket,
-                        const std::vector<Offer>& offers);
+                        const std::vector<fabric::Offer>& offers);
 
   // Ends the connection on all lanes, if the ticket is the one it was made with (or its successor,
   // of the same holder).
@@ -81,7 +72,7 @@ class Connections {
   };
   Result<Judged> judge(const auth::Identity& caller, const std::string& ticket) const;
   // Empty when the offer can be taken, else why not.
-  std::string objection(const Offer& offer) const;
+  std::string objection(const fabric::Offer& offer) const;
   Status add_to_lanes(const lane::PeerSpec& spec);
   void fill_ports(fabric::Kind kind, Wired& wired) const;
 

@@ -86,7 +86,7 @@ Status StorageService::require(const grpc::ServerContext& context,
 Result<Wired> StorageService::wire_up(const grpc::ServerContext& context,
                                       const v1::ConnectRequest& request) {
   TARN_ASSIGN_OR_RETURN(const auto caller, x_options.authenticator->caller(context));
-  std::vector<Offer> offers;
+  std::vector<fabric::Offer> offers;
   for (const auto& offer : request.offers()) {
     offers.push_back({from_proto(offer.kind()), offer.version(), offer.settings(), offer.address(),
                       offer.host()});

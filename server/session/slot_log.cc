@@ -7,8 +7,10 @@
 #include <charconv>
 #include <random>
 
+#include "common/base/big_endian.h"
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/base/little_endian.h"
 #include "common/base/log.h"
 
 namespace tarn::session {
@@ -18,24 +20,19 @@ namespace {
 // together in order.
 std::string key_of(char kind, SlotId slot) {
   std::string key(1, kind);
-  key += static_cast<char>(slot.value >> 8);
-  key += static_cast<char>(slot.value & 0xff);
+  append_be(key, static_cast<uint16_t>(slot.value));
   return key;
 }
 
 std::string entry_key(SlotId slot, uint64_t index) {
   std::string key = key_of('e', slot);
-  for (int shift = 56; shift >= 0; shift -= 8)
-    key += static_cast<char>(index >> shift);
+  append_be(key, index);
   return key;
 }
 
 std::string head_bytes(const LogHead& head) {
   std::string bytes;
-  const auto put = [&bytes](uint64_t number) {
-    for (int shift = 0; shift < 64; shift += 8)
-      bytes += static_cast<char>(number >> shift);
-  };
+  const auto put = [&bytes](uint64_t number) { append_le(bytes, number); };
   put(head.promised_epoch);
   put(head.first_index);
   put(head.last_index);
@@ -50,9 +47,8 @@ std::optional<LogHead> parse_head(const std::string& bytes) {
   constexpr size_t kFixed = 5;
   if (bytes.size() % 8 != 0 || bytes.size() < kFixed * 8) return std::nullopt;
   std::vector<uint64_t> numbers(bytes.size() / 8);
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    numbers[i / 8] |= uint64_t{static_cast<uint8_t>(bytes[i])} << (i % 8 * 8);
-  }
+  for (size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = load_le<uint64_t>(bytes.data() + i * 8);
   if (numbers[4] != numbers.size() - kFixed) return std::nullopt;
   LogHead head{numbers[0], numbers[1], numbers[2], numbers[3], {}};
   for (size_t i = kFixed; i < numbers.size(); ++i) {

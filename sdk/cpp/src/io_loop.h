@@ -26,7 +26,7 @@ class IoLoop {
  public:
   struct Options {
     std::vector<std::unique_ptr<fabric::Port>> ports;
-    std::vector<Offer> offers;  // one for each port, best first
+    std::vector<fabric::Offer> offers;  // one for each port, best first
     Micros spin{50};
     uint64_t bytes_in_flight_max = 0;
     const ClusterView* cluster = nullptr;

@@ -82,7 +82,7 @@ void PeerTable::begin_connect(Peer& peer, std::optional<Wireup> former) {
   call.attempt = x_next_attempt++;
   call.endpoint = peer.member.control_endpoint;
   call.wants_ticket = std::exchange(peer.wants_ticket, false);
-  for (const Offer& offer : x_options.offers) {
+  for (const fabric::Offer& offer : x_options.offers) {
     if (!peer.bars(offer.kind) || x_options.offers.size() == 1) call.offers.push_back(offer);
   }
   peer.attempt = call.attempt;

@@ -21,7 +21,7 @@ struct ConnectCall {
   ServerId server;
   uint64_t attempt = 0;
   std::string endpoint;
-  std::vector<Offer> offers;
+  std::vector<fabric::Offer> offers;
   bool wants_ticket = false;  // a new one: the last was refused
   // The connection that this one is to follow, for its ticket nears its end.
   std::optional<Wireup> former;
@@ -36,7 +36,7 @@ class PeerTable {
   struct Options {
     std::span<const std::unique_ptr<fabric::Port>> ports;
     // Best first; one for each port.
-    std::vector<Offer> offers;
+    std::vector<fabric::Offer> offers;
     // Begins a Connect, which ends by on_connected. Never blocks.
     std::function<Status(ConnectCall)> connect;
     // A connection came or went, so whoever waits may go on.

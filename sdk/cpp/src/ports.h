@@ -19,7 +19,7 @@ inline constexpr const char* kFabricDeviceVariable = "TARN_FABRIC_DEVICE";
 // The ports of one client, best first, and what it offers with each.
 struct Ports {
   std::vector<std::unique_ptr<fabric::Port>> ports;
-  std::vector<Offer> offers;
+  std::vector<fabric::Offer> offers;
   // Behind the ports of UCX: what memory is registered with.
   std::vector<std::shared_ptr<fabric::UcxContext>> contexts;
   std::string note;  // why a port that was wanted is not there

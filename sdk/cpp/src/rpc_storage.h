@@ -10,7 +10,7 @@
 #include "common/base/ids.h"
 #include "common/base/mutex.h"
 #include "common/base/result.h"
-#include "common/fabric/fabric.h"
+#include "common/fabric/offer.h"
 #include "sdk/cpp/src/credentials_dir.h"
 #include "sdk/cpp/src/rpc_router.h"
 
@@ -18,15 +18,6 @@ namespace tarn::sdk {
 
 // A gRPC channel, for whoever must not see gRPC.
 struct ServerChannel;
-
-// One way in which this client can move bytes: one of its ports.
-struct Offer {
-  fabric::Kind kind = fabric::Kind::grpc;
-  std::string version;
-  std::string settings;
-  std::string address;
-  std::string host;
-};
 
 // What a storage server agreed to.
 struct Wireup {
@@ -57,7 +48,7 @@ class RpcStorage {
   // Shows the ticket and agrees on a fabric. Returns: ok, unavailable, deadline_exceeded,
   // unauthenticated, permission_denied, internal (the answer makes no sense).
   Result<Wireup> connect(const std::string& endpoint, const IssuedTicket& ticket,
-                         const std::vector<Offer>& offers, Instant deadline);
+                         const std::vector<fabric::Offer>& offers, Instant deadline);
 
   // Tells the server that a connection is over; whether it hears it is of no matter.
   void disconnect(const Wireup& wireup, Instant deadline);
