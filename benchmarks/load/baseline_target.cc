@@ -5,7 +5,6 @@
 namespace tarn::load {
 namespace {
 
-constexpr int kAnswerMs = 30'000;
 constexpr std::string_view kSlice = "slice ";
 
 }  // namespace
@@ -27,7 +26,7 @@ Expected<report::Slice> BaselineTarget::run(int64_t millis) {
                           std::to_string(work.block_bytes) + ' ' + std::to_string(work.inflight) +
                           (x_options.is_checked ? " crc " : " nocrc ") + std::to_string(millis));
   if (!said) return said.error();
-  auto line = x_child.hear(static_cast<int>(millis) + kAnswerMs);
+  auto line = x_child.hear(static_cast<int>(millis) + kChildAnswerMs);
   if (!line) return line.error();
   if (line->starts_with(kSlice)) {
     auto slice = report::Slice::from_line(std::string_view(*line).substr(kSlice.size()));

@@ -9,6 +9,9 @@
 
 namespace tarn::load {
 
+// How long a child may take for an answer.
+inline constexpr int kChildAnswerMs = 30'000;
+
 struct ChildOptions {
   std::vector<std::string> words;        // the program's path and its arguments
   std::vector<std::string> environment;  // NAME=VALUE, besides this process's own

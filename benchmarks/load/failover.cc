@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t kRoundNsMax = 30'000'000'000;
 constexpr uint32_t kAttemptMs = 2000;
-constexpr int kAnswerMs = 30'000;
 // Of a session that was just created.
 constexpr uint64_t kNewVersion = 1;
 constexpr auto kAskAgain = std::chrono::milliseconds(1);
@@ -117,7 +116,7 @@ Expected<Child> start_worker(Stage& stage, Cluster& cluster, const FailoverOptio
   child.is_talking = true;
   auto started = Child::start(stage, child);
   if (!started) return started;
-  auto ready = started->hear(kAnswerMs);
+  auto ready = started->hear(kChildAnswerMs);
   if (!ready) return ready.error();
   if (*ready != kWorkerReady) return Error{Outcome::internal, "a worker says: " + *ready};
   return started;
@@ -157,7 +156,7 @@ Expected<Done> resume_elsewhere(Client& client, const Space& space, const Sessio
       continue;
     }
     if (auto said = workers[which].process.say(session.id()); !said) return said;
-    auto answer = workers[which].process.hear(kAnswerMs);
+    auto answer = workers[which].process.hear(kChildAnswerMs);
     if (!answer) return answer.error();
     if (*answer == kWorkerHasBlock) return Done{};
   }

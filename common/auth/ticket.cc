@@ -11,13 +11,13 @@
 namespace tarn::auth {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kTicketVersion = 1;
 // What is MACed begins with one of these, so that K_t, which its holder knows, can never serve as
 // the seal of another ticket.
 constexpr std::string_view kSealLabel = "tarn ticket seal 1";
 constexpr std::string_view kClientLabel = "tarn ticket client key 1";
 
-Status refused(std::string_view reason) {
+Status bad_ticket(std::string_view reason) {
   return unauthenticated("the ticket " + std::string(reason));
 }
 
@@ -34,7 +34,7 @@ bool may_hold_tickets(Role role) {
 
 std::string encode_body(const Ticket& ticket, uint32_t key_id) {
   FieldWriter out;
-  out.put(kVersion);
+  out.put(kTicketVersion);
   out.put(key_id);
   out.put(static_cast<uint8_t>(ticket.holder.role));
   out.put_text(ticket.holder.name);
@@ -82,9 +82,9 @@ Result<Ticket> decode_body(std::string_view body) {
       in.get(&ticket.revocation) && in.get(&ticket.issued_ms) && in.get(&ticket.expires_ms) &&
       read_16(&in, &ticket.id) && read_spaces(&in, &ticket.spaces) && in.is_at_end();
   const auto role = role_from_number(role_number);
-  if (!is_complete || !role || !may_hold_tickets(*role)) return refused("is malformed");
+  if (!is_complete || !role || !may_hold_tickets(*role)) return bad_ticket("is malformed");
   auto holder = make_identity(*role, name);
-  if (!holder) return refused("names no valid holder");
+  if (!holder) return bad_ticket("names no valid holder");
   ticket.holder = *std::move(holder);
   return ticket;
 }
@@ -93,7 +93,7 @@ const TicketKey* find_key(std::string_view bytes, std::span<const TicketKey> key
   FieldReader in(bytes);
   uint8_t version = 0;
   uint32_t id = 0;
-  if (!in.get(&version) || !in.get(&id) || version != kVersion) return nullptr;
+  if (!in.get(&version) || !in.get(&id) || version != kTicketVersion) return nullptr;
   const auto key = std::find_if(keys.begin(), keys.end(), [id](const TicketKey& candidate) {
     return candidate.id == id && candidate.secret.size() == kTicketSecretBytes;
   });
@@ -143,17 +143,18 @@ Result<SealedTicket> seal_ticket(Ticket ticket, const TicketKey& key) {
 }
 
 Result<Ticket> open_ticket(std::string_view bytes, const TicketRules& rules) {
-  if (TARN_FAULT_POINT("auth.ticket_open")) return refused("was refused by a fault point");
-  if (bytes.size() <= kMacBytes || bytes.size() > kTicketBytesMax) return refused("is malformed");
+  if (TARN_FAULT_POINT("auth.ticket_open")) return bad_ticket("was refused by a fault point");
+  if (bytes.size() <= kMacBytes || bytes.size() > kTicketBytesMax)
+    return bad_ticket("is malformed");
   const TicketKey* key = find_key(bytes, rules.keys);
-  if (key == nullptr) return refused("is of a key that this server does not know");
+  if (key == nullptr) return bad_ticket("is of a key that this server does not know");
   const std::string_view body = bytes.substr(0, bytes.size() - kMacBytes);
   TARN_ASSIGN_OR_RETURN(const std::string seal, hmac_sha256(key->secret, {kSealLabel, body}));
   if (!equal_in_constant_time(seal, bytes.substr(body.size()))) {
-    return refused("is forged or damaged");
+    return bad_ticket("is forged or damaged");
   }
   if (key->not_after_ms != 0 && rules.now_ms >= end_of_grace(key->not_after_ms, rules.grace_ms)) {
-    return refused("is of a key that has ended; get a new one from a router");
+    return bad_ticket("is of a key that has ended; get a new one from a router");
   }
   TARN_ASSIGN_OR_RETURN(Ticket ticket, decode_body(body));
   TARN_RETURN_IF_ERROR(check_ticket(ticket, rules));
@@ -162,17 +163,17 @@ Result<Ticket> open_ticket(std::string_view bytes, const TicketRules& rules) {
 
 Status check_ticket(const Ticket& ticket, const TicketRules& rules) {
   if (rules.now_ms >= end_of_grace(ticket.expires_ms, rules.grace_ms)) {
-    return refused("has expired; get a new one from a router");
+    return bad_ticket("has expired; get a new one from a router");
   }
   if (rules.revocation_of && ticket.revocation < rules.revocation_of(ticket.holder.tenant)) {
-    return refused("has been revoked; get a new one from a router");
+    return bad_ticket("has been revoked; get a new one from a router");
   }
   return Status::ok();
 }
 
 Result<std::string> client_key(std::string_view ticket, std::span<const TicketKey> keys) {
   const TicketKey* key = find_key(ticket, keys);
-  if (key == nullptr) return refused("is of a key that this server does not know");
+  if (key == nullptr) return bad_ticket("is of a key that this server does not know");
   return hmac_sha256(key->secret, {kClientLabel, ticket});
 }
 

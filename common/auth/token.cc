@@ -22,12 +22,12 @@ using KeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 using Digest = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 
 constexpr std::string_view kPrefix = "tarn1.";
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kTokenVersion = 1;
 constexpr size_t kTokenIdBytes = 16;
 constexpr size_t kSignatureBytes = 64;
 constexpr size_t kKeyIdBytes = 8;
 
-Status refused(std::string_view reason) {
+Status bad_token(std::string_view reason) {
   return unauthenticated("the token " + std::string(reason));
 }
 
@@ -62,7 +62,7 @@ struct Payload {
 
 std::string encode_payload(const Payload& payload, std::string_view token_id) {
   FieldWriter out;
-  out.put(kVersion);
+  out.put(kTokenVersion);
   out.put(static_cast<uint8_t>(payload.identity.role));
   out.put_text(payload.identity.name);
   out.put(payload.expires_ms);
@@ -79,14 +79,14 @@ Result<Payload> decode_payload(std::string_view bytes) {
   std::string_view key_id;
   std::string_view token_id;
   Payload payload;
-  const bool is_complete = in.get(&version) && version == kVersion && in.get(&role_number) &&
+  const bool is_complete = in.get(&version) && version == kTokenVersion && in.get(&role_number) &&
                            in.get_text(&name) && in.get(&payload.expires_ms) &&
                            in.get_text(&key_id) && in.get_bytes(kTokenIdBytes, &token_id) &&
                            in.is_at_end();
   const auto role = role_from_number(role_number);
-  if (!is_complete || !role || payload.expires_ms < 0) return refused("is malformed");
+  if (!is_complete || !role || payload.expires_ms < 0) return bad_token("is malformed");
   auto identity = make_identity(*role, name);
-  if (!identity) return refused("is malformed: " + identity.error().message());
+  if (!identity) return bad_token("is malformed: " + identity.error().message());
   payload.identity = *std::move(identity);
   payload.key_id = key_id;
   return payload;
@@ -101,12 +101,12 @@ struct TokenParts {
 Result<TokenParts> split(std::string_view text) {
   const size_t dot = text.rfind('.');
   if (text.size() > kTokenBytesMax || !text.starts_with(kPrefix) || dot < kPrefix.size()) {
-    return refused("is malformed: it is no tarn1.PAYLOAD.SIGNATURE");
+    return bad_token("is malformed: it is no tarn1.PAYLOAD.SIGNATURE");
   }
   auto payload = from_base64url(text.substr(kPrefix.size(), dot - kPrefix.size()));
   auto signature = from_base64url(text.substr(dot + 1));
   if (!payload || !signature || signature->size() != kSignatureBytes) {
-    return refused("is malformed: it is no base64url of the right size");
+    return bad_token("is malformed: it is no base64url of the right size");
   }
   return TokenParts{text.substr(0, dot), *std::move(payload), *std::move(signature)};
 }
@@ -227,16 +227,16 @@ Result<Identity> TokenVerifier::verify(std::string_view text, int64_t now_unix_m
                                        int64_t skew_ms) const {
   TARN_CHECK(x_state != nullptr);
   const ErrorScope errors;
-  if (TARN_FAULT_POINT("auth.token_verify")) return refused("was refused by a fault point");
+  if (TARN_FAULT_POINT("auth.token_verify")) return bad_token("was refused by a fault point");
   TARN_ASSIGN_OR_RETURN(const TokenParts parts, split(text));
   TARN_ASSIGN_OR_RETURN(Payload payload, decode_payload(parts.payload));
   const auto key = x_state->keys.find(payload.key_id);
-  if (key == x_state->keys.end()) return refused("is of a key that is not known here");
-  if (!is_signature_good(key->second.get(), parts)) return refused("has a bad signature");
+  if (key == x_state->keys.end()) return bad_token("is of a key that is not known here");
+  if (!is_signature_good(key->second.get(), parts)) return bad_token("has a bad signature");
   int64_t end_ms = 0;
   const bool never_ends =
       __builtin_add_overflow(payload.expires_ms, std::max<int64_t>(skew_ms, 0), &end_ms);
-  if (!never_ends && now_unix_ms >= end_ms) return refused("has expired");
+  if (!never_ends && now_unix_ms >= end_ms) return bad_token("has expired");
   return std::move(payload.identity);
 }
 

@@ -10,9 +10,8 @@
 namespace tarn::index {
 namespace {
 
-// Events that one turn at the lock takes in; rows that one turn cleans.
+// Events that one turn at the lock takes in.
 constexpr size_t kEventsPerTurn = 128;
-constexpr uint32_t kRowsPerTurn = 2048;
 
 bool is_sound(const StoredBlock& block) {
   const bool tier = block.tier >= Tier::dram && block.tier <= Tier::object;

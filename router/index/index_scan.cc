@@ -8,7 +8,6 @@ namespace tarn::index {
 namespace {
 
 constexpr size_t kBlocksPerTurn = 128;
-constexpr uint32_t kRowsPerTurn = 2048;
 
 }  // namespace
 

@@ -24,6 +24,9 @@ constexpr uint32_t range_of(Position position) {
   return static_cast<uint32_t>(position.value >> (64 - kRangeBits));
 }
 
+// Rows that one turn at the lock visits.
+inline constexpr uint32_t kRowsPerTurn = 2048;
+
 // A server as the rows name it: given anew whenever the server's blocks begin anew, never again.
 using Handle = uint32_t;
 inline constexpr Handle kNoHandle = 0;

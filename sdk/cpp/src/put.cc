@@ -8,13 +8,13 @@
 namespace tarn::sdk {
 namespace {
 
-constexpr Nanos kPauseFirst = std::chrono::milliseconds(5);
-constexpr Nanos kPauseMost = std::chrono::milliseconds(100);
+constexpr Nanos kPutPauseFirst = std::chrono::milliseconds(5);
+constexpr Nanos kPutPauseMost = std::chrono::milliseconds(100);
 // Tries of one block that end by what another try would hardly mend.
 constexpr uint32_t kFailuresMax = 8;
 
 Nanos pause_after(uint32_t failures) {
-  return std::min(kPauseFirst * (1 << std::min(failures, 6u)), kPauseMost);
+  return std::min(kPutPauseFirst * (1 << std::min(failures, 6u)), kPutPauseMost);
 }
 
 bool is_kept(Code code) {

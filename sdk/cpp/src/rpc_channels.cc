@@ -6,8 +6,8 @@
 namespace tarn::sdk {
 namespace {
 
-constexpr Millis kPauseFirst{5};
-constexpr Millis kPauseMost{100};
+constexpr Millis kRetryPauseFirst{5};
+constexpr Millis kRetryPauseMost{100};
 // How long the connector waits at one channel before it looks at the next; and how long it rests
 // when all are connected.
 constexpr Millis kConnectorTurn{20};
@@ -19,6 +19,10 @@ bool is_worth_another(Code code) {
 }
 
 }  // namespace
+
+Status router_nonsense(const char* what) {
+  return internal_error(std::string("a router answered nonsense: ") + what);
+}
 
 rpc::TlsMaterial tls_material(const Credentials& credentials) {
   rpc::TlsMaterial material;
@@ -114,7 +118,7 @@ bool RouterChannels::renew_credentials() {
 Status RouterChannels::try_routers(const Attempt& attempt, Instant deadline) {
   if (x_fork.is_child()) return unsupported(kForkedText);
   Status last = deadline_exceeded("no router was asked before the deadline");
-  Nanos rest = kPauseFirst;
+  Nanos rest = kRetryPauseFirst;
   for (size_t tries = 1;; ++tries) {
     const Instant now = system_clock().now();
     if (now >= deadline) break;
@@ -132,7 +136,7 @@ Status RouterChannels::try_routers(const Attempt& attempt, Instant deadline) {
     // A certificate that has ended breaks the handshake: it looks as if nobody were there.
     (void)renew_credentials();
     if (!pause(std::min(rest, deadline - system_clock().now()))) break;
-    rest = std::min<Nanos>(rest * 2, kPauseMost);
+    rest = std::min<Nanos>(rest * 2, kRetryPauseMost);
   }
   return last;
 }

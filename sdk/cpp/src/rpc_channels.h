@@ -92,6 +92,9 @@ class RouterChannels {
   std::thread x_connector;
 };
 
+// When a router's answer breaks the protocol.
+Status router_nonsense(const char* what);
+
 // What rpc:: takes for the same.
 rpc::TlsMaterial tls_material(const Credentials& credentials);
 

@@ -15,8 +15,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr Nanos kPauseFirst = milliseconds(20);
-constexpr Nanos kPauseMost = milliseconds(2000);
+constexpr Nanos kWatchPauseFirst = milliseconds(20);
+constexpr Nanos kWatchPauseMost = milliseconds(2000);
 // A stream that lasted this long was a good one: the next pause is short again.
 constexpr Nanos kGoodStream = milliseconds(1000);
 
@@ -58,15 +58,15 @@ Nanos ConfigWatch::about(Nanos time) {
 
 void ConfigWatch::run() {
   set_thread_name("tarn-config");
-  Nanos rest = kPauseFirst;
+  Nanos rest = kWatchPauseFirst;
   while (true) {
     const Instant begun = system_clock().now();
     const size_t router = x_options.channels->current();
     const bool is_aged = follow(router);
-    if (system_clock().now() - begun >= kGoodStream) rest = kPauseFirst;
+    if (system_clock().now() - begun >= kGoodStream) rest = kWatchPauseFirst;
     if (!is_aged) x_options.channels->avoid(router);
-    if (!pause(about(is_aged ? kPauseFirst : rest))) return;
-    if (!is_aged) rest = std::min(rest * 2, kPauseMost);
+    if (!pause(about(is_aged ? kWatchPauseFirst : rest))) return;
+    if (!is_aged) rest = std::min(rest * 2, kWatchPauseMost);
   }
 }
 

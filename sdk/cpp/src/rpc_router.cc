@@ -18,10 +18,6 @@ constexpr size_t kPackFrom = 64;
 // A balancer waits for it with a request in its hand.
 constexpr Nanos kRouteMost = std::chrono::milliseconds(1000);
 
-Status nonsense(const char* what) {
-  return internal_error(std::string("a router answered nonsense: ") + what);
-}
-
 const char* tier_name(v1::Tier tier) {
   switch (tier) {
     case v1::TIER_DRAM:
@@ -56,10 +52,11 @@ Result<MatchedRun> run_from(const v1::MatchRun& run, uint32_t matched) {
   MatchedRun out;
   out.first = run.first();
   out.count = run.count();
-  if (out.first > matched || out.count > matched - out.first) return nonsense("a run's range");
+  if (out.first > matched || out.count > matched - out.first)
+    return router_nonsense("a run's range");
   if (!run.anchor().empty()) {
     const auto anchor = block::BlockHash::from(run.anchor());
-    if (!anchor) return nonsense("an anchor");
+    if (!anchor) return router_nonsense("an anchor");
     out.anchor = *anchor;
   }
   out.first_index = run.first_index();
@@ -91,7 +88,8 @@ Result<IssuedTicket> RpcRouter::issue_ticket(Instant deadline) {
   TARN_ASSIGN_OR_RETURN(auto answer,
                         x_channels.call<v1::Tickets>(&v1::Tickets::Stub::IssueTicket,
                                                      v1::IssueTicketRequest(), deadline));
-  if (answer.ticket().empty() || answer.client_key().empty()) return nonsense("an empty ticket");
+  if (answer.ticket().empty() || answer.client_key().empty())
+    return router_nonsense("an empty ticket");
   return IssuedTicket{std::move(*answer.mutable_ticket()), std::move(*answer.mutable_client_key()),
                       answer.expires_unix_ms()};
 }
@@ -106,14 +104,15 @@ Result<std::vector<LocatedBlock>> RpcRouter::locate(const SpaceId& space,
     request.add_hashes(std::string(hash.view()));
   TARN_ASSIGN_OR_RETURN(const auto answer,
                         x_channels.call<v1::Lookup>(&v1::Lookup::Stub::Locate, request, deadline));
-  if (static_cast<size_t>(answer.blocks_size()) != hashes.size()) return nonsense("Locate's size");
+  if (static_cast<size_t>(answer.blocks_size()) != hashes.size())
+    return router_nonsense("Locate's size");
   std::vector<LocatedBlock> blocks(hashes.size());
   for (size_t i = 0; i < hashes.size(); ++i) {
     const v1::Located& located = answer.blocks(static_cast<int>(i));
     blocks[i].hash = hashes[i];
     if (located.anchor().empty()) continue;
     const auto anchor = block::BlockHash::from(located.anchor());
-    if (!anchor || located.index() >= kExtentBlocksMax) return nonsense("a block's place");
+    if (!anchor || located.index() >= kExtentBlocksMax) return router_nonsense("a block's place");
     blocks[i].place = {{*anchor, located.index()}, located.last()};
   }
   return blocks;
@@ -128,7 +127,7 @@ Result<Matched> RpcRouter::match(const SpaceId& space, std::span<const BlockHash
   name_chain(hashes, request);
   TARN_ASSIGN_OR_RETURN(const auto answer,
                         x_channels.call<v1::Lookup>(&v1::Lookup::Stub::Match, request, deadline));
-  if (answer.matched() > hashes.size()) return nonsense("Match's length");
+  if (answer.matched() > hashes.size()) return router_nonsense("Match's length");
   Matched matched;
   matched.count = answer.matched();
   matched.is_partial = answer.partial();

@@ -16,19 +16,15 @@ constexpr size_t kListedMax = 1 << 20;
 
 using Stub = v1::Sessions::Stub;
 
-Status nonsense(const char* what) {
-  return internal_error(std::string("a router answered nonsense: ") + what);
-}
-
 Result<ManifestRun> run_from(const v1::ExtentRun& run) {
   const auto anchor = block::BlockHash::from(run.anchor());
-  if (!anchor) return nonsense("a run's anchor");
+  if (!anchor) return router_nonsense("a run's anchor");
   ManifestRun out;
   out.anchor = *anchor;
   out.first_index = run.first_index();
   for (const std::string& bytes : run.hashes()) {
     const auto hash = block::BlockHash::from(bytes);
-    if (!hash) return nonsense("a block's hash");
+    if (!hash) return router_nonsense("a block's hash");
     out.hashes.push_back(*hash);
   }
   return out;

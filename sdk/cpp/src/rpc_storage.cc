@@ -38,10 +38,11 @@ v1::FabricKind name_of(fabric::Kind kind) {
   return v1::FABRIC_KIND_UNSPECIFIED;
 }
 
-v1::ConnectRequest request_of(const IssuedTicket& ticket, const std::vector<Offer>& offers) {
+v1::ConnectRequest request_of(const IssuedTicket& ticket,
+                              const std::vector<fabric::Offer>& offers) {
   v1::ConnectRequest request;
   request.set_ticket(ticket.bytes);
-  for (const Offer& offer : offers) {
+  for (const fabric::Offer& offer : offers) {
     v1::FabricOffer& out = *request.add_offers();
     out.set_kind(name_of(offer.kind));
     out.set_version(offer.version);
@@ -52,34 +53,36 @@ v1::ConnectRequest request_of(const IssuedTicket& ticket, const std::vector<Offe
   return request;
 }
 
-Status nonsense(const char* what) {
+Status server_nonsense(const char* what) {
   return internal_error(std::string("a storage server answered nonsense: ") + what);
 }
 
-Status fill_fabric(const v1::ConnectResponse& answer, const std::vector<Offer>& offers,
+Status fill_fabric(const v1::ConnectResponse& answer, const std::vector<fabric::Offer>& offers,
                    Wireup& wireup) {
-  const auto chosen = std::find_if(offers.begin(), offers.end(), [&](const Offer& offer) {
+  const auto chosen = std::find_if(offers.begin(), offers.end(), [&](const fabric::Offer& offer) {
     return name_of(offer.kind) == answer.fabric();
   });
-  if (chosen == offers.end()) return nonsense("a fabric that was not offered");
+  if (chosen == offers.end()) return server_nonsense("a fabric that was not offered");
   wireup.fabric = chosen->kind;
-  if (answer.lanes() < 1 || answer.lanes() > kServerLanesMax) return nonsense("its lanes");
+  if (answer.lanes() < 1 || answer.lanes() > kServerLanesMax) return server_nonsense("its lanes");
   wireup.lane_addresses.assign(answer.lane_addresses().begin(), answer.lane_addresses().end());
   if (wireup.fabric == fabric::Kind::grpc) {
     wireup.lane_addresses.clear();
     for (uint32_t lane = 0; lane < answer.lanes(); ++lane)
       wireup.lane_addresses.push_back(std::to_string(lane));
   }
-  if (wireup.lane_addresses.size() != answer.lanes()) return nonsense("its lanes' addresses");
+  if (wireup.lane_addresses.size() != answer.lanes())
+    return server_nonsense("its lanes' addresses");
   return Status::ok();
 }
 
-Result<Wireup> wireup_from(const v1::ConnectResponse& answer, const std::vector<Offer>& offers) {
+Result<Wireup> wireup_from(const v1::ConnectResponse& answer,
+                           const std::vector<fabric::Offer>& offers) {
   Wireup wireup;
   TARN_RETURN_IF_ERROR(fill_fabric(answer, offers, wireup));
-  if (answer.nonce().size() != wireup.nonce.size()) return nonsense("its nonce");
+  if (answer.nonce().size() != wireup.nonce.size()) return server_nonsense("its nonce");
   std::copy(answer.nonce().begin(), answer.nonce().end(), wireup.nonce.begin());
-  if (answer.credits() == 0 || answer.credit_bytes() == 0) return nonsense("no credit");
+  if (answer.credits() == 0 || answer.credit_bytes() == 0) return server_nonsense("no credit");
   wireup.connection_id = answer.connection_id();
   wireup.incarnation = Incarnation{answer.incarnation()};
   wireup.epoch = Epoch{answer.epoch()};
@@ -97,7 +100,7 @@ Millis left_until(Instant deadline) {
 }  // namespace
 
 Result<Wireup> RpcStorage::connect(const std::string& endpoint, const IssuedTicket& ticket,
-                                   const std::vector<Offer>& offers, Instant deadline) {
+                                   const std::vector<fabric::Offer>& offers, Instant deadline) {
   TARN_CHECK(!offers.empty());
   if (TARN_FAULT_POINT("sdk.connect")) return unavailable("the server cannot be reached");
   TARN_ASSIGN_OR_RETURN(

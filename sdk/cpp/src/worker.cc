@@ -15,8 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 
 // Between two attempts to register.
-constexpr Nanos kPauseFirst = milliseconds(10);
-constexpr Nanos kPauseMost = milliseconds(200);
+constexpr Nanos kBeatPauseFirst = milliseconds(10);
+constexpr Nanos kBeatPauseMost = milliseconds(200);
 // A router that does not answer a beat for this long is left for another.
 constexpr Nanos kAnswerMost = milliseconds(1000);
 
@@ -94,16 +94,16 @@ void WorkerBeats::set_draining(bool draining) {
 
 void WorkerBeats::run() {
   set_thread_name("tarn-worker");
-  Nanos rest = kPauseFirst;
+  Nanos rest = kBeatPauseFirst;
   while (true) {
     const auto stream = BeatStream::open(x_core->channels());
     const Status why = beat_on(*stream);
-    if (x_is_connected.exchange(false)) rest = kPauseFirst;
+    if (x_is_connected.exchange(false)) rest = kBeatPauseFirst;
     if (why.is_ok()) return stream->finish();
     note(why);
     x_core->channels().avoid(stream->router());
     if (!pause(rest)) return;
-    rest = std::min<Nanos>(rest * 2, kPauseMost);
+    rest = std::min<Nanos>(rest * 2, kBeatPauseMost);
   }
 }
 
