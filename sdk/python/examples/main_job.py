@@ -177,9 +177,10 @@ class Demonstration:
     def _ask_balanced(self, session, number, turn, kill_after=None):
         """As a balancer does: asks the router for a worker, and for another when that one dies."""
         fields = {"session": session, "turn": number, "prompt": turn[0], "max_tokens": turn[1]}
-        deadline, streamed = time.monotonic() + TURN_TIMEOUT_S, 0
+        deadline, streamed, gone = time.monotonic() + TURN_TIMEOUT_S, [], []
         while time.monotonic() < deadline:
-            worker, endpoint = self._route(session)
+            worker, endpoint = self._route(session, exclude=gone)
+            self._check(worker not in self.dead_workers, f"turn {number} was not sent to the dead")
             tokens = []
             try:
                 for event in ask(endpoint, fields):
@@ -189,20 +190,22 @@ class Demonstration:
                         kill_after = None
                         self.cluster.kill(worker)
                     if "summary" in event:
-                        return Answer(tokens, event["summary"], worker, streamed)
+                        self._check(tokens[: len(streamed)] == streamed, f"turn {number}: one text")
+                        return Answer(tokens, event["summary"], worker, len(streamed))
                     if "error" in event and not event.get("retry"):
                         raise Failed(f"turn {number} on {worker}: {event['error']}")
             except WorkerGone:
                 self.dead_workers.append(worker)
-                streamed = len(tokens)
+                gone.append(worker)
+                streamed = tokens
         raise Failed(f"turn {number} did not end within {TURN_TIMEOUT_S} s")
 
-    def _route(self, session):
+    def _route(self, session, exclude):
         """A worker for the session: (name, endpoint); waits while the router is away."""
 
         def choose():
             try:
-                return self.cluster.route(session, self.dead_workers)
+                return self.cluster.route(session, exclude)
             except StoreUnavailable:
                 return None
 
