@@ -176,6 +176,17 @@ void place(Flight& flight) {
   }
 }
 
+// On a background thread. The flight may end meanwhile.
+void locate_for(Core& core, Flight& flight, std::span<const block::BlockHash> unknown) {
+  const Instant most = system_clock().now() + kLocateMost;
+  // Where no router answers, the blocks are placed by what is known.
+  (void)core.locate(flight.space(), unknown, std::min(most, flight.state().deadline()));
+  if (flight.state().has_ended()) return;
+  place(flight);
+  flight.on_placed();
+  core.io().wake();
+}
+
 }  // namespace
 
 std::shared_ptr<Flight> make_put(Core& core, const std::shared_ptr<SpaceState>& space,
@@ -209,15 +220,14 @@ void place_and_launch(Core& core, std::shared_ptr<Flight> flight) {
     place(*flight);
     return core.launch(std::move(flight));
   }
-  const Status begun =
-      core.background().submit([&core, flight, unknown = std::move(unknown)]() mutable {
-        const Instant most = system_clock().now() + kLocateMost;
-        // Where no router answers, the blocks are placed by what is known.
-        (void)core.locate(flight->space(), unknown, std::min(most, flight->state().deadline()));
-        place(*flight);
-        core.launch(std::move(flight));
+  flight->await_places();
+  const Status begun = core.background().submit(
+      [&core, waiting = std::weak_ptr<Flight>(flight), unknown = std::move(unknown)] {
+        if (const auto found = waiting.lock()) locate_for(core, *found, unknown);
       });
-  if (!begun.is_ok()) flight->refuse(begun);
+  if (!begun.is_ok()) return flight->refuse(begun);
+  // At once, so that its deadline and a cancel count while it waits for its places.
+  core.launch(std::move(flight));
 }
 
 }  // namespace tarn::sdk

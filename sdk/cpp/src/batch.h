@@ -21,8 +21,9 @@ std::shared_ptr<Flight> make_put(Core& core, const std::shared_ptr<SpaceState>& 
 std::shared_ptr<Flight> make_get(Core& core, const std::shared_ptr<SpaceState>& space,
                                  std::span<const GetItem> items, const CallOptions& options);
 
-// Gives every block of the flight its place and launches it. What the space does not know is asked
-// of a router first, on a background thread. Never blocks.
+// Launches the flight and gives every block its place. What the space does not know is asked of a
+// router, on a background thread, while the flight waits: its deadline and a cancel end it even
+// before its question is asked, which then is not. Never blocks.
 void place_and_launch(Core& core, std::shared_ptr<Flight> flight);
 
 }  // namespace tarn::sdk

@@ -30,6 +30,12 @@ void Flight::refuse(const Status& why) {
     outcome_of(item).outcome = tarn::sdk::outcome_of(why.code());
     outcome_of(item).message = why.message();
   }
+  end();
+}
+
+// The thread that locates may keep the flight for a while yet, and must not keep the buffers.
+void Flight::end() {
+  x_memory.clear();
   state().end();
 }
 
@@ -42,13 +48,13 @@ bool Flight::turn(FlightDeck& deck) {
   } else if (deck.now >= state().deadline()) {
     stop(Code::deadline_exceeded, deck);
   }
-  if (x_stop_code == Code::ok) {
-    dispatch(deck);
-  } else {
+  if (x_stop_code != Code::ok) {
     x_wake_at = kNever;
+  } else if (!x_awaits_places.load(std::memory_order_acquire)) {
+    dispatch(deck);
   }
   if (x_unsettled > 0 || x_in_flight > 0) return false;
-  state().end();
+  end();
   return true;
 }
 

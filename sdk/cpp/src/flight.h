@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -43,7 +44,7 @@ struct SpaceState {
 struct FlightItem {
   enum class State : uint8_t { ready, in_flight, settled };
 
-  // Set before the flight begins.
+  // Set before the flight begins, the place before Flight::on_placed().
   block::BlockHash hash;
   block::BlockHash parent;
   Shard shard;
@@ -90,7 +91,9 @@ struct FlightDeck {
 
 // One batch on its way: chooses the server of each block, asks, and asks again elsewhere or later,
 // until each block has its outcome or the deadline has passed. Built by its caller's thread; from
-// IoLoop::submit on it is one-thread ("tarn-io"). Ends once no memory of it is in use.
+// IoLoop::submit on it is one-thread ("tarn-io"), but for the places of its items while it awaits
+// them: those are the thread's that locates them, which may outlast it. Ends once no memory of it
+// is in use.
 //   put.cc, get.cc: what an answer means; flight.cc: everything else.
 class Flight {
  public:
@@ -115,8 +118,13 @@ class Flight {
   Kind kind() const { return x_options.kind; }
   // Buffers in use: they live until the flight has ended.
   void hold(std::vector<std::shared_ptr<const void>> memory) { x_memory = std::move(memory); }
+  // Nothing is asked for before on_placed().
+  void await_places() { x_awaits_places.store(true, std::memory_order_relaxed); }
   // Ends it without having begun.
   void refuse(const Status& why);
+
+  // By the thread that has set all places; the io thread must be woken after it. Thread-safe.
+  void on_placed() { x_awaits_places.store(false, std::memory_order_release); }
 
   // Does what can be done now; true when it has ended.
   bool turn(FlightDeck& deck);
@@ -143,6 +151,7 @@ class Flight {
   };
 
   void begin(FlightDeck& deck);
+  void end();
   void dispatch(FlightDeck& deck);
   void stop(Code code, FlightDeck& deck);
   void place_ready(uint32_t index, FlightDeck& deck);
@@ -173,6 +182,7 @@ class Flight {
   void wake_by(Instant at) { x_wake_at = std::min(x_wake_at, at); }
 
   const Options x_options;
+  std::atomic<bool> x_awaits_places{false};
   std::vector<std::shared_ptr<const void>> x_memory;
   std::vector<FlightItem> x_items;
   std::vector<uint32_t> x_ready;  // items to dispatch

@@ -50,7 +50,7 @@ class IoLoop {
   Status submit(std::shared_ptr<Flight> flight);
   // The result of a Options::connect.
   void on_connected(ServerId server, uint64_t attempt, Result<Wireup> result);
-  // There is a newer config, or a transfer was cancelled.
+  // There is a newer config, a transfer was cancelled, or a flight has its places.
   void wake();
 
   std::vector<ConnectionInfo> connections() const;

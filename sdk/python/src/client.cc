@@ -98,8 +98,8 @@ void bind_space(nb::module_& module) {
             return value_or_raise(without_gil([&] { return self.exists(list, options); }));
           },
           "hashes"_a, "options"_a = CallOptions(),
-          "Asks the owners of up to 8192 hashes (bytes of 1 to 32). Returns a list of bool, one "
-          "for each.\n"
+          "Asks the owners of up to 8,192 hashes (bytes of 1 to 32): certain when they answer. "
+          "Returns a list of bool, one for each.\n"
           "Raises Error: invalid_argument, unavailable, deadline_exceeded.")
       .def(
           "match",
@@ -108,8 +108,8 @@ void bind_space(nb::module_& module) {
             return value_or_raise(without_gil([&] { return self.match(list, options); }));
           },
           "hashes"_a, "options"_a = CallOptions(),
-          "Asks a router for the longest usable prefix of a chain of up to 8192 hashes. Returns a "
-          "MatchResult;\n"
+          "Asks a router for the longest usable prefix of a chain of up to 8,192 hashes. Returns "
+          "a MatchResult;\n"
           "it may lag an acknowledged put by 100 ms. Raises Error: invalid_argument, unavailable, "
           "deadline_exceeded.")
       .def(

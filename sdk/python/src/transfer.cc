@@ -84,10 +84,10 @@ void bind_transfer(nb::module_& module) {
       "A running put or get, which holds the memory that it uses. Its end, or that of its "
       "`with` block, cancels what is not done and waits until memory is safe.")
       .def("wait", &PyTransfer::wait, "timeout_ms"_a = 0,
-           "Blocks, without the GIL, until it has ended, or for timeout_ms milliseconds (0: until "
-           "its own "
-           "deadline ends it).\nRaises Error: deadline_exceeded. A miss is no error: look at "
-           "outcomes().")
+           "Blocks, without the GIL, until it has ended, or for timeout_ms milliseconds; with 0 "
+           "until its own deadline ends it, and up to 1.5 s past that where I/O is stuck.\n"
+           "Raises Error: deadline_exceeded: it has not ended, outcomes are not settled. A miss is "
+           "no error: look at outcomes().")
       .def("poll", &PyTransfer::poll, "Returns True when it has ended. Never blocks.")
       .def("cancel", &PyTransfer::cancel,
            "Asks it to end soon; what is not done becomes cancelled.")

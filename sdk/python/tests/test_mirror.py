@@ -104,9 +104,10 @@ class Mirror(unittest.TestCase):
         cases = {
             "Session.append": ["conflict", "int"],
             "Session.set_ttl": ["milliseconds"],
-            "Space.exists": ["8192", "list of bool"],
+            "Space.exists": ["8,192", "list of bool"],
+            "Space.match": ["8,192", "MatchResult"],
             "Space.get_kv": ["miss", "BufferError", "Transfer"],
-            "Transfer.wait": ["milliseconds", "GIL", "deadline_exceeded"],
+            "Transfer.wait": ["milliseconds", "GIL", "1.5 s", "deadline_exceeded"],
             "Hasher.hash": ["2**32", "32"],
             "Client.route": ["no worker is alive"],
         }

@@ -189,8 +189,9 @@ class Transfer : MoveOnly {
   int fd() const;
   // Has it ended? Never blocks.
   bool poll() const;
-  // Blocks until it has ended, or for timeout_ms (0: until its own deadline ends it).
-  // Returns: ok, deadline_exceeded. A miss is not an error: look at outcomes().
+  // Blocks until it has ended, or for timeout_ms; with 0 until its own deadline ends it, and up to
+  // 1.5 s past that where I/O is stuck. Returns: ok; deadline_exceeded: it has not ended, outcomes
+  // are not settled. A miss is not an error: look at outcomes().
   Expected<Done> wait(uint32_t timeout_ms = 0);
   // Asks it to end soon; what is not done by then becomes `cancelled`.
   void cancel();
@@ -285,9 +286,9 @@ class Space {
   // Starts fetching the blocks, in this order. Item outcomes: ok, miss, corrupt; unavailable,
   // overloaded, deadline_exceeded, cancelled, invalid_argument: then the memory holds anything.
   Transfer get_kv(std::span<const GetItem> items, CallOptions options = {});
-  // Asks the owners: certain at the moment of the answer. One bool for each hash.
+  // Asks the owners of up to 8,192 hashes: certain when they answer. One bool for each hash.
   Expected<std::vector<bool>> exists(std::span<const BlockHash> hashes, CallOptions options = {});
-  // Asks a router's index for the longest usable prefix; may lag an acknowledged put by 100 ms.
+  // Asks a router for the longest usable prefix of up to 8,192 hashes; may lag a put by 100 ms.
   Expected<MatchResult> match(std::span<const BlockHash> hashes, CallOptions options = {});
 
   // An empty id draws one. Returns: exists for an id that is taken.
@@ -355,8 +356,7 @@ class Client {
   // Proves who it is to a router. Returns: ok, unavailable, unauthenticated, invalid_argument.
   static Expected<Client> connect(ClientOptions options = {});
 
-  // Registers the space if it is new. Returns: ok, invalid_argument, unavailable,
-  // permission_denied.
+  // Registers the space if new. Returns: ok, invalid_argument, unavailable, permission_denied.
   Expected<Space> open_space(const SpaceSpec& spec, CallOptions options = {});
 
   // Zeroed, page-aligned memory. Returns: ok, invalid_argument, overloaded (there is no more).
