@@ -126,6 +126,10 @@ class Port {
   // True when no callback is outstanding.
   virtual bool idle() const = 0;
 
+  // Operations so far whose connection was closed and whose callback did not come in time; their
+  // memory stays taken until it does. 0 where a close always ends everything.
+  virtual uint64_t quarantined_total() const { return 0; }
+
   // Tells the port that `memory` will be used for payloads for long: pinned and registered once.
   // Optional.
   virtual Status register_memory(MutableBytes memory) {

@@ -93,7 +93,8 @@ Link::Link(LinkOptions options, auth::RequestMac mac)
       x_clock(*options.clock),
       x_mac(std::move(mac)),
       x_slots(kLinkRequestsMax),
-      x_next_sequence(wire::first_sequence(options.identity.lane)) {
+      x_next_sequence(wire::first_sequence(options.identity.lane)),
+      x_counters(options.counters == nullptr ? x_own_counters : *options.counters) {
   x_parts.reserve(64);
 }
 

@@ -38,14 +38,6 @@ struct LinkIdentity {
   uint64_t credit_bytes = 64 * kMiB;  // payload bytes in flight
 };
 
-struct LinkOptions {
-  LinkIdentity identity;
-  std::string client_key;  // K_t, came with the ticket over TLS
-  // To the lane's port. Its LostHandler must lead to Link::lost.
-  std::unique_ptr<Connection> connection;
-  const Clock* clock = &system_clock();
-};
-
 // For metrics.
 struct LinkCounters {
   wire::RefusalCounts refused;    // replies that are none, or are not signed by the server
@@ -56,6 +48,15 @@ struct LinkCounters {
   uint64_t size_mismatches = 0;   // blocks larger than the memory, or not of the exact size
   uint64_t corrupt_payloads = 0;  // that failed their checksum
   uint64_t deadlines = 0;         // operations ended by their deadline
+};
+
+struct LinkOptions {
+  LinkIdentity identity;
+  std::string client_key;  // K_t, came with the ticket over TLS
+  // To the lane's port. Its LostHandler must lead to Link::lost.
+  std::unique_ptr<Connection> connection;
+  const Clock* clock = &system_clock();
+  LinkCounters* counters = nullptr;  // shared by links of one thread, outlives them; null: its own
 };
 
 // The requesting side of the bulk protocol (docs/WIRE.md) towards one lane of one server, over one
@@ -189,7 +190,8 @@ class Link {
   Status x_send_error;     // a send that failed: expire() turns it into a loss
   bool x_calling = false;  // inside a caller's callback
   Epoch x_server_epoch;
-  LinkCounters x_counters;
+  LinkCounters x_own_counters;
+  LinkCounters& x_counters;
 
   // Scratch: large, or of growing size.
   wire::HeaderBuffer x_out;

@@ -12,7 +12,7 @@ namespace tarn::fabric {
 class UcxWorker;
 
 // An operation whose connection was closed and whose callback has not come within this time is
-// counted as quarantined; its memory stays taken until the callback comes.
+// counted as quarantined and told in the log; its memory stays taken until the callback comes.
 inline constexpr Millis kUcxQuarantineAfter{1000};
 
 // A worker of UCX, TCP or RDMA or shared memory, that speaks active messages alone. One-thread.
@@ -57,6 +57,7 @@ class UcxPort : public Port {
   bool arm() override;
   int event_fd() const override;
   bool idle() const override;
+  uint64_t quarantined_total() const override { return counters().quarantined_total; }
   Status register_memory(MutableBytes memory) override;
 
   Counters counters() const;

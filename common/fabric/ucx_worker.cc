@@ -509,6 +509,7 @@ void UcxWorker::close_endpoints(UcxPeer* peer, Which which) {
 }
 
 bool UcxWorker::may_close(const UcxPeer& peer) const {
+  if (TARN_FAULT_POINT("fabric.ucx_close")) return false;
   return !peer.hello_in_flight || peer.state == UcxPeer::State::lost ||
          x_options.clock->now() - peer.closed_at > kWireUpWait;
 }
@@ -533,12 +534,23 @@ bool UcxWorker::may_free(const UcxPeer& peer) const {
   return peer.endpoints_closed && peer.in_flight == 0 && peer.closed_by_user;
 }
 
+// Called on every turn while the peer's operations are overdue; each of them is told once.
+void UcxWorker::quarantine(const UcxPeer& peer) {
+  const size_t count = x_sends.quarantine(&peer) + x_receives.quarantine(&peer);
+  if (count == 0) return;
+  x_quarantined_total += count;
+  log::warn(
+      "operations that UCX has not ended {} ms after their connection's close: {}; their "
+      "memory stays taken until it does",
+      kUcxQuarantineAfter.count(), count);
+}
+
 void UcxWorker::finish_closing() {
   const Instant now = x_options.clock->now();
   for (UcxPeer* const peer : x_closing) {
     check_closing(peer);
     if (peer->in_flight > 0 && now - peer->closed_at > kUcxQuarantineAfter) {
-      x_quarantined_total += x_sends.quarantine(peer) + x_receives.quarantine(peer);
+      quarantine(*peer);
     }
   }
   std::erase_if(x_closing, [this](UcxPeer* peer) {

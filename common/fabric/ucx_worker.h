@@ -80,6 +80,7 @@ class UcxWorker {
   bool may_close(const UcxPeer& peer) const;
   void check_closing(UcxPeer* peer);
   void finish_closing();
+  void quarantine(const UcxPeer& peer);
   void quiesce();
   bool may_free(const UcxPeer& peer) const;
   void tell_lost(PeerRef ref);

@@ -228,6 +228,7 @@ Result<Backups::LaneLink> Backups::open_link(Server& server, uint16_t lane) {
   options.client_key = wiring.client_key;
   options.connection = std::move(connection);
   options.clock = &x_desk.clock;
+  options.counters = &x_link_counters;
   TARN_ASSIGN_OR_RETURN(made.link, fabric::Link::open(std::move(options)));
   x_links.add(made.number, *made.link);
   return made;

@@ -77,6 +77,9 @@ class Backups {
   // The lane's own port of a kind, and the table that its replies are looked up in.
   void add_port(fabric::Port& port);
   fabric::LinkTable& links() { return x_links; }
+  const fabric::LinkTable& links() const { return x_links; }
+  // Of all connections since the start.
+  const fabric::LinkCounters& link_counters() const { return x_link_counters; }
 
   void feed(Feed& feed);
 
@@ -154,6 +157,7 @@ class Backups {
   Desk& x_desk;
   WireUp x_wire_up;
   std::vector<fabric::Port*> x_ports;
+  fabric::LinkCounters x_link_counters;
   fabric::LinkTable x_links;
   uint64_t x_next_number = (uint64_t{1} << 63) + 1;
   std::map<ServerId, Server> x_servers;

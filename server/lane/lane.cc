@@ -50,6 +50,7 @@ Lane::Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd)
       x_inbox(std::move(inbox)),
       x_epoll_fd(epoll_fd),
       x_metrics(*x_options.registry, x_options.lane),
+      x_fabric_metrics(*x_options.registry, x_options.lane),
       x_tier(tier_options(x_options,
                           [this](const store::BlockChange& change) {
                             x_options.events->append(change);
@@ -157,6 +158,7 @@ void Lane::close() {
 
 void Lane::publish_stats(Instant now) {
   publish_rates(now);
+  publish_fabric();
   const store::TierUsage usage = x_tier.usage();
   x_memory_bytes.store(usage.memory_bytes, std::memory_order_relaxed);
   x_payload_bytes.store(usage.payload_bytes, std::memory_order_relaxed);
@@ -166,6 +168,13 @@ void Lane::publish_stats(Instant now) {
   x_metrics.payload_bytes.set(static_cast<double>(usage.payload_bytes));
   x_metrics.blocks.set(static_cast<double>(usage.blocks));
   x_metrics.connections.set(static_cast<double>(x_desk.peers.size()));
+}
+
+void Lane::publish_fabric() {
+  uint64_t quarantined = 0;
+  for (const auto& port : x_options.ports)
+    quarantined += port->quarantined_total();
+  x_fabric_metrics.publish({quarantined, x_backups.links().unrouted(), x_backups.link_counters()});
 }
 
 void Lane::publish_rates(Instant now) {

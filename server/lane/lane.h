@@ -14,6 +14,7 @@
 #include "common/fabric/fabric.h"
 #include "server/lane/backups.h"
 #include "server/lane/block_service.h"
+#include "server/lane/fabric_metrics.h"
 #include "server/lane/inbox.h"
 #include "server/store/dram_tier.h"
 #include "server/store/event_log.h"
@@ -113,6 +114,7 @@ class Lane {
   Status connect_peer(const PeerSpec& spec);
   void publish_stats(Instant now);
   void publish_rates(Instant now);
+  void publish_fabric();
 
   LaneOptions x_options;
   const Clock& x_clock;
@@ -120,6 +122,7 @@ class Lane {
   const int x_epoll_fd;
   std::vector<PortInfo> x_port_infos;
   LaneMetrics x_metrics;
+  FabricMetrics x_fabric_metrics;
   store::DramTier x_tier;
   Desk x_desk;
   Backups x_backups;

@@ -2,10 +2,12 @@
 
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include <gtest/gtest.h>
 
 #include "common/fabric/loop_port.h"
+#include "server/lane/fabric_metrics.h"
 #include "server/lane/pool.h"
 #include "tests/unit/server/lane/rig.h"
 
@@ -96,6 +98,27 @@ TEST(Peers, AKeyOfAnotherLengthIsRefused) {
   EXPECT_EQ(peers.add(spec).error().code(), Code::invalid_argument);
 }
 
+// A fabric that does not end what it is told to end.
+class StuckPort : public fabric::Port {
+ public:
+  explicit StuckPort(const std::atomic<uint64_t>& quarantined) : x_quarantined(quarantined) {}
+  fabric::Kind kind() const override { return fabric::Kind::ucx; }
+  std::string address() const override { return "stuck"; }
+  std::string transport() const override { return "none"; }
+  void set_handler(fabric::Handler) override {}
+  Result<std::unique_ptr<fabric::Connection>> connect(fabric::ConnectOptions) override {
+    return unavailable("it is stuck");
+  }
+  size_t progress() override { return 0; }
+  bool arm() override { return true; }
+  int event_fd() const override { return -1; }
+  bool idle() const override { return true; }
+  uint64_t quarantined_total() const override { return x_quarantined.load(); }
+
+ private:
+  const std::atomic<uint64_t>& x_quarantined;
+};
+
 // A lane with its thread.
 class LaneThread : public testing::Test {
  protected:
@@ -103,12 +126,17 @@ class LaneThread : public testing::Test {
     x_pool = std::move(
         *memory::SlabPool::open({.shelves = {{memory::kMixedSlabBytes, 1}}, .prefault = false}));
     ASSERT_TRUE(x_pool->wait_until_full(Millis(10'000)).is_ok());
+    open();
+  }
+
+  void open(std::unique_ptr<fabric::Port> another = nullptr) {
     LaneOptions options;
     options.memory.pool = x_pool.get();
     options.memory.cap_bytes = 64 * kMiB;
     options.events = &x_events;
     options.registry = &x_registry;
     options.ports.push_back(fabric::LoopPort::open(x_hub, "s1").value());
+    if (another != nullptr) options.ports.push_back(std::move(another));
     auto opened = Lane::open(std::move(options));
     ASSERT_TRUE(opened.has_value());
     x_lane = std::move(*opened);
@@ -161,6 +189,54 @@ TEST_F(LaneThread, ScansAndClosesTwice) {
   x_lane->close();
   EXPECT_EQ(x_lane->post([] {}).code(), Code::unavailable);
   EXPECT_EQ(x_lane->scan({}, 10, std::chrono::seconds(5)).error().code(), Code::unavailable);
+}
+
+TEST_F(LaneThread, WhatAPortQuarantinesIsAMetricOfTheLane) {
+  std::atomic<uint64_t> quarantined{2};
+  x_lane.reset();
+  open(std::make_unique<StuckPort>(quarantined));
+  const metrics::Counter& counter =
+      x_registry.counter("tarn_fabric_quarantined_total", "x", {{"lane", "0"}});
+  const Instant end = system_clock().now() + std::chrono::seconds(5);
+  const auto becomes = [&](uint64_t value) {
+    while (counter.value() != value && system_clock().now() < end)
+      std::this_thread::yield();
+    return counter.value();
+  };
+  EXPECT_EQ(becomes(2), 2u);
+  quarantined = 5;
+  EXPECT_EQ(becomes(5), 5u);
+  x_lane->close();
+  EXPECT_EQ(counter.value(), 5u) << "a lane without ports takes nothing back";
+}
+
+TEST(FabricMetrics, CountWhatCameSinceTheLastTimeByCause) {
+  metrics::Registry registry;
+  FabricMetrics metrics(registry, 3);
+  const auto dropped = [&registry](const std::string& cause) {
+    return registry
+        .counter("tarn_fabric_dropped_replies_total", "x", {{"cause", cause}, {"lane", "3"}})
+        .value();
+  };
+  fabric::LinkCounters links;
+  links.late_replies = 1;
+  links.repeated_replies = 2;
+  links.foreign_replies = 3;
+  links.unknown_replies = 4;
+  links.refused.add(wire::Refusal::mac);
+  links.corrupt_payloads = links.size_mismatches = links.deadlines = 100;
+  for (const uint64_t rounds : {1u, 2u}) {
+    metrics.publish({.quarantined = 7, .unrouted = 5 * rounds, .links = links});
+    EXPECT_EQ(dropped("late"), 1u);
+    EXPECT_EQ(dropped("repeated"), 2u);
+    EXPECT_EQ(dropped("foreign"), 3u);
+    EXPECT_EQ(dropped("unknown"), 4u);
+    EXPECT_EQ(dropped("unrouted"), 5u * rounds);
+    EXPECT_EQ(dropped("malformed_mac"), rounds);
+    EXPECT_EQ(dropped("malformed_type"), 0u);
+    EXPECT_EQ(registry.counter("tarn_fabric_quarantined_total", "x", {{"lane", "3"}}).value(), 7u);
+    links.refused.add(wire::Refusal::mac);
+  }
 }
 
 TEST(View, KnowsItself) {

@@ -115,6 +115,46 @@ TEST_F(Replication, AStoppedBackupEndsWithTheConfigThatSaysSo) {
   EXPECT_TRUE(holds(owners(hash)[1], hash));
 }
 
+TEST_F(Replication, AnAnswerThatCameTooLateIsCountedAlsoWhenItsConnectionIsGone) {
+  ClientRig& client = client_of(1);
+  ASSERT_EQ(client.put({.hash = 1, .copies = 2}), Code::ok);
+  const ServerId stopped = owners(1)[1];
+  const std::string name = "s" + std::to_string(stopped.value);
+  uint64_t hash = 2;
+  while (owners(hash)[0] != owners(1)[0] || owners(hash)[1] != stopped)
+    ++hash;
+  x_hub.set_path(name, client.lane.name, fabric::LoopHub::Path::hold);
+  fabric::PutOp op;
+  bool ended = false;
+  const auto bytes = test_payload(hash, 10'000);
+  const fabric::Bytes part(bytes);
+  op.payload = std::span(&part, 1);
+  ASSERT_TRUE(client.begin_put(op, {.hash = hash, .copies = 2}, ended).is_ok());
+  for (int i = 0; i < 1000 && !ended; ++i) {
+    client.turn();
+    x_clock.advance(std::chrono::milliseconds(10));
+  }
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(op.code, Code::unavailable);
+  const fabric::LinkCounters& counters = client.lane.backups->link_counters();
+  EXPECT_EQ(counters.late_replies, 0u);
+  x_hub.set_path(name, client.lane.name, fabric::LoopHub::Path::pass);
+  for (int i = 0; i < 10; ++i)
+    client.turn();
+  EXPECT_EQ(counters.late_replies, 1u);
+  EXPECT_EQ(counters.deadlines, 1u);
+  x_hub.lose(client.lane.name, name);
+  for (int i = 0; i < 10; ++i)
+    client.turn();
+  client.also_turn = [this] {
+    turn_all();
+    x_clock.advance(std::chrono::microseconds(100));
+  };
+  EXPECT_EQ(client.put({.hash = hash, .copies = 2}), Code::exists);
+  EXPECT_EQ(x_wired, 2) << "over another connection";
+  EXPECT_EQ(counters.late_replies, 1u);
+}
+
 TEST_F(Replication, AnEpochThatReachesTheBackupFirstIsNoFailure) {
   ClientRig& client = client_of(1);
   const ServerId backup = owners(1)[1];
