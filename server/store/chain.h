@@ -36,13 +36,16 @@ enum class QueueKind : uint8_t { none, small, main };
 struct Extent {
   ring::ExtentKey key;
   std::vector<StoredBlock*> blocks;  // by index, then shard
-  BlockPrint parent;                 // of the Lineage: the block that this extent continues
+  // Of the Lineage.
+  BlockPrint parent;      // the block that this extent continues
+  uint64_t stuck_in = 0;  // the last search that found that nothing can go from here
 
   // Of the EvictionQueue that holds it.
   QueueKind queue = QueueKind::none;
   std::list<Extent*>::iterator place;
   uint64_t bytes = 0;
   uint8_t hits = 0;
+  bool is_passed_over = false;
 
   bool is_empty() const { return blocks.empty(); }
   // Precondition: not empty.

@@ -87,24 +87,29 @@ Status DramTier::check_new(const BlockPut& put) const {
 Result<Slot> DramTier::reserve(const BlockPut& put) {
   TARN_RETURN_IF_ERROR(check_new(put));
   if (TARN_FAULT_POINT("store.reserve")) return overloaded("no room: fault point");
-  const ring::ExtentKey key = extent_key(put.header);
-  TARN_RETURN_IF_ERROR(x_seats.admit(key, seat_of(put)));
-  auto owned = std::make_unique<StoredBlock>();
-  StoredBlock& block = *owned;
-  block.header = put.header;
-  auto room = make_room(domain_of(put.header.key), put.header.payload_bytes, &block);
+  TARN_RETURN_IF_ERROR(x_seats.admit(extent_key(put.header), seat_of(put)));
+  // In its chain before there is room for it: what it continues must not go to make that room.
+  StoredBlock& block = place(put);
+  auto room = make_room(put, &block);
   if (!room) {
-    x_seats.forget(key, seat_of(put));
+    retire(block, false);
     return room.error();
   }
   block.slot = *room;
   block.header.generation = {block.slot.header().generation.load(std::memory_order_relaxed)};
+  return Slot(this, &block, block.slot.payload(block.header.payload_bytes));
+}
+
+StoredBlock& DramTier::place(const BlockPut& put) {
+  auto owned = std::make_unique<StoredBlock>();
+  StoredBlock& block = *owned;
+  block.header = put.header;
   OwnedExtent& home = extent_for(put);
   add_block(home.extent, block);
   if (put.header.index == 0) x_lineage.join(home.extent, put.parent);
   queue_of(home.extent).grow(home.extent, put.header.payload_bytes);
   x_blocks.emplace(put.header.key, std::move(owned));
-  return Slot(this, &block, block.slot.payload(block.header.payload_bytes));
+  return block;
 }
 
 DramTier::OwnedExtent& DramTier::extent_for(const BlockPut& put) {
@@ -164,7 +169,8 @@ uint64_t DramTier::remove_all(const TenantId& tenant, const SpaceId& space) {
   return doomed.size();
 }
 
-// The block leaves the index at once; its memory is free when nobody reads it any more.
+// The block leaves the index at once; its memory, where it has got any, is free when nobody reads
+// it any more.
 void DramTier::retire(StoredBlock& block, bool evicted) {
   const bool was_visible = block.state == StoredBlock::State::visible;
   detach(block, evicted);
@@ -180,7 +186,7 @@ void DramTier::retire(StoredBlock& block, bool evicted) {
   block.state = StoredBlock::State::removed;
   if (block.pins > 0) {
     x_removed.emplace(&block, std::move(owned));
-  } else {
+  } else if (block.slot.slab != nullptr) {
     x_memory.release(block.slot);
   }
 }
@@ -219,23 +225,32 @@ void DramTier::announce(const StoredBlock& block, bool removed) {
   if (x_options.on_change) x_options.on_change({block.header, removed});
 }
 
-Result<SlotRef> DramTier::make_room(const DomainId& domain, uint64_t bytes, StoredBlock* owner) {
+Result<SlotRef> DramTier::make_room(const BlockPut& put, StoredBlock* owner) {
+  const DomainId domain = domain_of(put.header.key);
+  const uint64_t bytes = put.header.payload_bytes;
   for (uint32_t step = 0; step < kEvictionsMax; ++step) {
     if (auto slot = x_memory.allocate(domain, bytes, owner)) return *slot;
     if (x_memory.may_grow(domain, bytes)) {
       TARN_RETURN_IF_ERROR(x_memory.grow(domain, bytes));
-    } else if (!evict_for(domain, bytes)) {
-      return overloaded("dram is full of blocks that are in use or belong to others");
+    } else if (!evict_for(put)) {
+      return overloaded(
+          "dram is full of blocks that are in use, belong to others or stand before this one in "
+          "its chain");
     }
   }
   return overloaded("dram: too much would have to go for this block");
 }
 
-bool DramTier::evict_for(const DomainId& domain, uint64_t bytes) {
-  SlabUse* slab = x_memory.slab_to_clear(domain, bytes);
-  if (slab != nullptr && clear_slab(*slab)) return true;
-  const auto own = x_queues.find({domain, memory::size_class_of(bytes)});
-  return own != x_queues.end() && evict_from(own->second);
+bool DramTier::evict_for(const BlockPut& put) {
+  Search search{.put = put, .number = ++x_searches};
+  if (clear_a_slab(search)) return true;
+  const auto own =
+      x_queues.find({domain_of(put.header.key), memory::size_class_of(put.header.payload_bytes)});
+  if (own != x_queues.end() && evict_from(own->second, search)) return true;
+  for (size_t tried = 1; tried < kSlabsMax; ++tried) {
+    if (clear_a_slab(search)) return true;
+  }
+  return false;
 }
 
 void DramTier::evict(StoredBlock& block) {
@@ -243,31 +258,42 @@ void DramTier::evict(StoredBlock& block) {
   retire(block, true);
 }
 
-void DramTier::ask_for_way(const Lineage::Turn& turn, uint32_t hops) {
+MakeWay DramTier::way_for(const BlockPut& put) {
+  const block::BlockKey& key = put.header.key;
+  MakeWay wanted;
+  wanted.put = print_of(key.tenant, key.space, key.hash);
+  if (!put.parent.is_empty()) wanted.put_parent = print_of(key.tenant, key.space, put.parent);
+  return wanted;
+}
+
+void DramTier::ask_for_way(const Lineage::Turn& turn, MakeWay wanted) {
   TARN_DCHECK(turn.held_by != 0);
-  if (x_options.on_blocked) x_options.on_blocked({print_of(*turn.block), turn.held_by, hops});
+  wanted.parent = print_of(*turn.block);
+  wanted.lanes = turn.held_by;
+  if (x_options.on_blocked && !wanted.spares(wanted.parent)) x_options.on_blocked(wanted);
 }
 
 // An extent whose turn it is but whose children lie in other lanes keeps its turn: the first of
 // them asks those lanes, and something else goes meanwhile. With nothing else, all of them ask.
-bool DramTier::evict_from(EvictionQueue& queue) {
+bool DramTier::evict_from(EvictionQueue& queue, Search& search) {
   struct Held {
     Extent* extent;
     Lineage::Turn turn;
   };
   std::vector<Held> held;
   bool went = false;
-  for (size_t tries = queue.size(); tries > 0 && !went; --tries) {
+  while (!went) {
     Extent* extent = queue.victim();
     if (extent == nullptr) break;
-    const Lineage::Turn turn = x_lineage.next_to_go(*extent);
+    const Lineage::Turn turn = x_lineage.next_to_go(*extent, search.number);
     went = turn.is_free();
     if (!went) queue.pass_over(*extent);
     if (turn.held_by != 0 && held.size() < kHeldMax) held.push_back({extent, turn});
     if (went) evict(*turn.block);
   }
+  queue.end_round();
   for (size_t i = held.size(); i-- > 0;) {
-    if (i == 0 || !went) ask_for_way(held[i].turn, 0);
+    if (i == 0 || !went) ask_for_way(held[i].turn, way_for(search.put));
     queue.bring_back(*held[i].extent);
   }
   return went;
@@ -279,13 +305,16 @@ size_t DramTier::make_way(const MakeWay& wanted) {
     Extent* child = x_lineage.child_of(wanted.parent);
     if (child == nullptr) break;
     const Lineage::Turn turn = x_lineage.next_to_go(*child);
+    if (wanted.spares(print_of(*turn.block))) break;
     if (turn.is_free()) {
       evict(*turn.block);
       ++gone;
     } else if (turn.held_by == 0) {
       break;
     } else if (wanted.hops < kHopsMax) {
-      ask_for_way(turn, wanted.hops + 1);
+      MakeWay further = wanted;
+      ++further.hops;
+      ask_for_way(turn, further);
       break;
     } else {
       x_lineage.leave(*child);
@@ -295,27 +324,36 @@ size_t DramTier::make_way(const MakeWay& wanted) {
 }
 
 // True when at least one block went.
-bool DramTier::clear_slab(SlabUse& slab) {
+bool DramTier::clear_a_slab(Search& search) {
+  const block::BlockHeader& header = search.put.header;
+  SlabUse* slab =
+      x_memory.slab_to_clear(domain_of(header.key), header.payload_bytes, search.number);
+  if (slab == nullptr) return false;
+  if (clear(*slab, search)) return true;
+  slab->stuck_in = search.number;
+  return false;
+}
+
+bool DramTier::clear(SlabUse& slab, Search& search) {
   bool any = false;
-  size_t asks_left = kHeldMax;
   // Evictions free slots and so change the owners; the slab itself stays until its room is wanted.
   for (size_t slot = 0; slot < slab.owners.size(); ++slot) {
     if (slab.owners[slot] == nullptr) continue;
     auto& block = block_of(slab.owners[slot]);
     if (block.state != StoredBlock::State::visible) continue;
-    any = evict_with_deeper(block, asks_left) || any;
+    any = evict_with_deeper(block, search) || any;
   }
   return any;
 }
 
 // Evicts the block after all that hang on it. True when at least one block went.
-bool DramTier::evict_with_deeper(StoredBlock& block, size_t& asks_left) {
+bool DramTier::evict_with_deeper(StoredBlock& block, Search& search) {
   bool any = false;
   while (true) {
-    const Lineage::Turn turn = x_lineage.next_to_go(*block.extent);
-    if (turn.held_by != 0 && asks_left > 0) {
-      --asks_left;
-      ask_for_way(turn, 0);
+    const Lineage::Turn turn = x_lineage.next_to_go(*block.extent, search.number);
+    if (turn.held_by != 0 && search.asks_left > 0) {
+      --search.asks_left;
+      ask_for_way(turn, way_for(search.put));
     }
     if (!turn.is_free()) return any;
     const bool is_last = turn.block == &block;

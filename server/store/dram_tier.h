@@ -26,6 +26,12 @@ struct MakeWay {
   BlockPrint parent;
   LaneSet lanes = 0;  // that are asked
   uint32_t hops = 0;  // lanes that passed this on, since what is in their way lies elsewhere again
+  // Whose put wants the room, and what it continues: to evict either would defeat the put, be it
+  // done, under way or about to be tried again.
+  BlockPrint put;
+  BlockPrint put_parent;
+
+  bool spares(BlockPrint print) const { return print == put || print == put_parent; }
 };
 
 struct DramTierOptions {
@@ -54,6 +60,8 @@ class DramTier : public Tier {
  public:
   // Blocks that one put may push out one by one before it is answered overloaded.
   static constexpr uint32_t kEvictionsMax = 4096;
+  // Slabs that are looked through in one search for room when nothing can go from the first ones.
+  static constexpr size_t kSlabsMax = 8;
   // Extents held by other lanes that keep their turn, and ask, in one search for room.
   static constexpr size_t kHeldMax = 16;
   // Lanes that pass a request to make way on; behind that is a circle.
@@ -98,19 +106,29 @@ class DramTier : public Tier {
   };
   using ExtentsByPosition = std::multimap<Position, std::unique_ptr<OwnedExtent>>;
 
+  // One search for room; it ends when a block went.
+  struct Search {
+    const BlockPut& put;
+    uint64_t number = 0;
+    size_t asks_left = kHeldMax;
+  };
+
   const block::BlockHeader& header_of(const void* token) const override;
   void unpin(void* token) override;
   void abandon(void* token) override;
 
   Status check_new(const BlockPut& put) const;
-  Result<SlotRef> make_room(const DomainId& domain, uint64_t bytes, StoredBlock* owner);
-  bool evict_for(const DomainId& domain, uint64_t bytes);
-  bool evict_from(EvictionQueue& queue);
-  bool clear_slab(SlabUse& slab);
-  bool evict_with_deeper(StoredBlock& block, size_t& asks_left);
+  Result<SlotRef> make_room(const BlockPut& put, StoredBlock* owner);
+  bool evict_for(const BlockPut& put);
+  bool evict_from(EvictionQueue& queue, Search& search);
+  bool clear_a_slab(Search& search);
+  bool clear(SlabUse& slab, Search& search);
+  bool evict_with_deeper(StoredBlock& block, Search& search);
   void evict(StoredBlock& block);
-  void ask_for_way(const Lineage::Turn& turn, uint32_t hops);
+  void ask_for_way(const Lineage::Turn& turn, MakeWay wanted);
+  static MakeWay way_for(const BlockPut& put);
 
+  StoredBlock& place(const BlockPut& put);
   OwnedExtent& extent_for(const BlockPut& put);
   // Takes the block out of its extent, the index and the tables.
   void detach(StoredBlock& block, bool evicted);
@@ -133,6 +151,7 @@ class DramTier : public Tier {
   uint64_t x_payload_bytes = 0;
   uint64_t x_visible_blocks = 0;
   uint64_t x_evicted_blocks = 0;
+  uint64_t x_searches = 0;
 };
 
 // The domain that a block's bytes are charged to.

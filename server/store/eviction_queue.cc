@@ -32,6 +32,7 @@ void EvictionQueue::remove(Extent& extent, bool evicted) {
   bytes_of(extent) -= extent.bytes;
   list_of(extent).erase(extent.place);
   extent.queue = QueueKind::none;
+  extent.is_passed_over = false;
 }
 
 void EvictionQueue::remember(const Extent& extent) {
@@ -61,7 +62,7 @@ void EvictionQueue::hit(Extent& extent) {
 
 // Ends: each turn of the loop takes a hit from an extent or moves it to the main queue for good.
 Extent* EvictionQueue::victim() {
-  while (size() > 0) {
+  while (!x_small.empty() || !x_main.empty()) {
     const bool small_is_due =
         !x_small.empty() && (x_main.empty() || x_small_bytes * kSmallShare >= bytes());
     Extent& oldest = small_is_due ? *x_small.back() : *x_main.back();
@@ -84,12 +85,25 @@ void EvictionQueue::promote(Extent& extent) {
   extent.hits = 0;
 }
 
+// Aside, not behind: the small queue must not hide the main one, nor the other way round, when all
+// that it holds is passed over.
 void EvictionQueue::pass_over(Extent& extent) {
-  auto& list = list_of(extent);
-  list.splice(list.begin(), list, extent.place);
+  TARN_DCHECK(!extent.is_passed_over);
+  x_passed.splice(x_passed.begin(), list_of(extent), extent.place);
+  extent.is_passed_over = true;
+}
+
+void EvictionQueue::end_round() {
+  while (!x_passed.empty()) {
+    Extent& oldest = *x_passed.back();
+    oldest.is_passed_over = false;
+    auto& list = list_of(oldest);
+    list.splice(list.begin(), x_passed, oldest.place);
+  }
 }
 
 void EvictionQueue::bring_back(Extent& extent) {
+  TARN_DCHECK(!extent.is_passed_over);
   auto& list = list_of(extent);
   list.splice(list.end(), list, extent.place);
 }

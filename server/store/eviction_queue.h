@@ -35,17 +35,19 @@ class EvictionQueue {
   void shrink(Extent& extent, uint64_t bytes);
 
   // Whose deepest block should go next; stays the same until that extent is removed or hit, or
-  // passed over. Null when the queue is empty.
+  // passed over. Null when the queue is empty, or all of it was passed over.
   Extent* victim();
 
-  // The victim cannot give anything now: it waits for another turn.
+  // The victim cannot give anything now: it is none until end_round, and then waits for another
+  // turn.
   void pass_over(Extent& extent);
-  // It is its turn again.
+  void end_round();
+  // It is its turn again. Precondition: a round has ended since it was passed over.
   void bring_back(Extent& extent);
 
   static void hit(Extent& extent);
 
-  size_t size() const { return x_small.size() + x_main.size(); }
+  size_t size() const { return x_small.size() + x_main.size() + x_passed.size(); }
   uint64_t bytes() const { return x_small_bytes + x_main_bytes; }
 
  private:
@@ -53,6 +55,7 @@ class EvictionQueue {
     return extent.queue == QueueKind::small ? x_small_bytes : x_main_bytes;
   }
   std::list<Extent*>& list_of(const Extent& extent) {
+    if (extent.is_passed_over) return x_passed;
     return extent.queue == QueueKind::small ? x_small : x_main;
   }
   void promote(Extent& extent);
@@ -61,6 +64,7 @@ class EvictionQueue {
   // Newest first.
   std::list<Extent*> x_small;
   std::list<Extent*> x_main;
+  std::list<Extent*> x_passed;  // of either, in this round
   uint64_t x_small_bytes = 0;
   uint64_t x_main_bytes = 0;
   std::deque<uint64_t> x_ghosts;  // fingerprints, oldest first

@@ -36,19 +36,35 @@ Extent* Lineage::child_of(BlockPrint parent) const {
   return found == x_children.end() ? nullptr : found->second.front();
 }
 
-Lineage::Turn Lineage::next_to_go(Extent& extent) {
+Lineage::Turn Lineage::next_to_go(Extent& extent, uint64_t search) {
   Extent* leaf = &extent;
-  for (uint32_t depth = 0;; ++depth) {
+  Turn turn;
+  for (uint32_t depth = 0; search == 0 || leaf->stuck_in != search; ++depth) {
     TARN_DCHECK(!leaf->is_empty());
     const BlockPrint print = print_of(*leaf->deepest());
     Extent* child = child_of(print);
-    if (child == nullptr) return {leaf->deepest(), x_descent.lanes_behind(print)};
+    if (child == nullptr) {
+      turn = {leaf->deepest(), x_descent.lanes_behind(print)};
+      break;
+    }
     if (depth >= kDepthMax) {
       leave(*child);
     } else {
       leaf = child;
     }
   }
+  if (search != 0 && !turn.is_free()) mark_stuck(extent, *leaf, search);
+  return turn;
+}
+
+// The leaf and what it was reached by.
+void Lineage::mark_stuck(Extent& from, const Extent& leaf, uint64_t search) const {
+  Extent* each = &from;
+  for (; each != &leaf; each = child_of(print_of(*each->deepest()))) {
+    TARN_DCHECK(each->stuck_in != search);
+    each->stuck_in = search;
+  }
+  each->stuck_in = search;
 }
 
 }  // namespace tarn::store

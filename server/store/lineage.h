@@ -36,13 +36,18 @@ class Lineage {
   struct Turn {
     StoredBlock* block = nullptr;
     LaneSet held_by = 0;  // other lanes have extents that continue it: those go before it
-    bool is_free() const { return held_by == 0 && may_go(*block); }
+    bool is_free() const { return block != nullptr && held_by == 0 && may_go(*block); }
   };
   // Which block goes first if the extent is to lose its deepest one: itself, or the deepest of an
   // extent that continues it, and so on. Precondition: the extent is not empty.
-  Turn next_to_go(Extent& extent);
+  // With a search, a number used for no other: what it once found not to be free is no block when
+  // it is met again, so that the extents of a long chain are not all followed to its end. During a
+  // search blocks may go but none comes and no pin ends.
+  Turn next_to_go(Extent& extent, uint64_t search = 0);
 
  private:
+  void mark_stuck(Extent& from, const Extent& leaf, uint64_t search) const;
+
   Descent& x_descent;
   const uint32_t x_lane;
   absl::flat_hash_map<uint64_t, std::vector<Extent*>> x_children;  // by the parent's print

@@ -198,13 +198,14 @@ const DomainId& SlotAllocator::domain_to_charge(const DomainId& domain, uint64_t
   return !cap_reached && most->second.slab_bytes >= after ? most->first : domain;
 }
 
-SlabUse* SlotAllocator::slab_to_clear(const DomainId& domain, uint64_t bytes) {
+SlabUse* SlotAllocator::slab_to_clear(const DomainId& domain, uint64_t bytes, uint64_t search) {
   const DomainId charged = domain_to_charge(domain, bytes);
   if (charged == domain && has_class_share(domain, bytes)) return nullptr;
   const memory::SizeClass wanted = memory::size_class_of(bytes);
   SlabUse* best = nullptr;
   for (const auto& [slab, owned] : x_slabs) {
     if (slab->domain != charged || slab->live_slots == 0) continue;
+    if (search != 0 && slab->stuck_in == search) continue;
     if (charged == domain && (slab->is_mixed() || slab->size_class == wanted)) continue;
     if (best == nullptr || slab->live_slots < best->live_slots) best = slab;
   }

@@ -32,6 +32,7 @@ struct SlabUse {
   std::vector<uint32_t> free_slots;  // of a class slab
   std::vector<void*> owners;         // by slot, or by first unit; what the tier said of it
   uint32_t live_slots = 0;
+  uint64_t stuck_in = 0;  // the tier's last search that found that nothing can go from here
 
   bool is_mixed() const { return buddy.has_value(); }
 };
@@ -81,9 +82,10 @@ class SlotAllocator {
   Status grow(const DomainId& domain, uint64_t bytes);
 
   // The slab whose blocks are to go to make room for `domain`: of the domain that has most if that
-  // is fair, else of the domain's other size classes where those have more than their share. Null
-  // when the domain has to make room within the size class of `bytes`.
-  SlabUse* slab_to_clear(const DomainId& domain, uint64_t bytes);
+  // is fair, else of the domain's other size classes where those have more than their share; none
+  // that is stuck in this search (0: of no search). Null when the domain has to make room within
+  // the size class of `bytes`.
+  SlabUse* slab_to_clear(const DomainId& domain, uint64_t bytes, uint64_t search = 0);
 
   uint64_t slab_bytes() const { return x_slab_bytes; }
   uint64_t domain_bytes(const DomainId& domain) const;

@@ -258,7 +258,7 @@ TEST_F(DramTierTest, AFailedReservationLeavesItsSeat) {
 }
 
 // Random chains that fork, reads, pins and removals under a small cap: of the blocks that eviction
-// took, none went while a child of it that knew its parent was still there.
+// took, none went while a child of it that knew its parent was still there or being put.
 class ChainProperty : public DramTierTest, public ::testing::WithParamInterface<uint32_t> {
  protected:
   struct Node {
@@ -271,9 +271,11 @@ class ChainProperty : public DramTierTest, public ::testing::WithParamInterface<
     Node node;
     node.spec = {.hash = hash, .bytes = 128 * kKiB};
     if (!x_nodes.empty() && x_random() % 8 != 0) extend(node);
-    if (reserve_and_publish(node.spec)) {
-      x_nodes[hash] = node;
-      x_here.insert(hash);
+    x_nodes[hash] = node;
+    x_here.insert(hash);
+    if (!reserve_and_publish(node.spec)) {
+      x_here.erase(hash);
+      x_nodes.erase(hash);
     }
   }
 
@@ -290,13 +292,13 @@ class ChainProperty : public DramTierTest, public ::testing::WithParamInterface<
 
   bool reserve_and_publish(const PutSpec& spec) {
     auto slot = reserve(make_put(spec));
+    check_evictions();
     if (!slot) {
       EXPECT_TRUE(slot.error().code() == Code::extent_full ||
                   slot.error().code() == Code::overloaded)
           << slot.error().to_string();
       return false;
     }
-    check_evictions();
     x_tier->publish(std::move(*slot));
     return true;
   }

@@ -105,7 +105,48 @@ TEST_F(EvictionQueueTest, ASmallQueueBelowItsShareLetsTheMainQueueGo) {
 TEST_F(EvictionQueueTest, ThePassedOverWaitsForAnotherTurn) {
   Extent& first = add(1);
   Extent& second = add(2);
+  Extent& third = add(3);
   x_queue.pass_over(first);
+  EXPECT_EQ(x_queue.victim(), &second);
+  x_queue.pass_over(second);
+  x_queue.end_round();
+  for (Extent* next : {&third, &first, &second}) {
+    EXPECT_EQ(x_queue.victim(), next);
+    evict(*next);
+  }
+}
+
+TEST_F(EvictionQueueTest, ARoundEndsWhenAllWerePassedOver) {
+  Extent& first = add(1);
+  Extent& second = add(2);
+  x_queue.pass_over(first);
+  x_queue.pass_over(second);
+  EXPECT_EQ(x_queue.victim(), nullptr);
+  EXPECT_EQ(x_queue.size(), 2u);
+  EXPECT_EQ(x_queue.bytes(), 200u);
+  x_queue.end_round();
+  x_queue.bring_back(second);
+  EXPECT_EQ(x_queue.victim(), &second) << "it has kept its turn";
+}
+
+TEST_F(EvictionQueueTest, ASmallQueueThatIsPassedOverDoesNotHideTheMainOne) {
+  Extent& kept = add(1);
+  EvictionQueue::hit(kept);
+  ASSERT_EQ(x_queue.victim(), &kept);
+  ASSERT_EQ(kept.queue, QueueKind::main);
+  Extent& stuck = add(2, 1000);
+  ASSERT_EQ(x_queue.victim(), &stuck);
+  x_queue.pass_over(stuck);
+  EXPECT_EQ(x_queue.victim(), &kept);
+}
+
+TEST_F(EvictionQueueTest, WhatWasPassedOverMayGo) {
+  Extent& first = add(1);
+  Extent& second = add(2);
+  x_queue.pass_over(first);
+  evict(first);
+  x_queue.end_round();
+  EXPECT_EQ(x_queue.size(), 1u);
   EXPECT_EQ(x_queue.victim(), &second);
 }
 

@@ -134,12 +134,27 @@ TEST_F(LineageTest, NobodyIsItsOwnParent) {
   EXPECT_EQ(x_descent.size(), 0u);
 }
 
-class LineageCircle : public LineageTest, public testing::WithParamInterface<uint32_t> {};
+class LineageCircle : public LineageTest, public testing::WithParamInterface<uint32_t> {
+ protected:
+  void make_circle() {
+    const auto word = [](uint32_t n) { return "x" + std::to_string(n % GetParam()) + "."; };
+    for (uint32_t i = 0; i < GetParam(); ++i)
+      extent(word(i), 1, word(i + GetParam() - 1) + "0");
+  }
+};
+
+TEST_P(LineageCircle, OfBlocksInUseIsSearchedToAnEnd) {
+  make_circle();
+  for (const auto& block : x_blocks)
+    block->pins = 1;
+  for (uint64_t search = 1; search <= 2; ++search) {
+    for (const auto& each : x_extents)
+      EXPECT_FALSE(x_lineage.next_to_go(*each, search).is_free());
+  }
+}
 
 TEST_P(LineageCircle, OfMadeUpHashesIsCut) {
-  const auto word = [](uint32_t n) { return "x" + std::to_string(n % GetParam()) + "."; };
-  for (uint32_t i = 0; i < GetParam(); ++i)
-    extent(word(i), 1, word(i + GetParam() - 1) + "0");
+  make_circle();
   Extent& last = *x_extents.back();
   uint32_t taken = 0;
   while (!last.is_empty()) {
@@ -150,6 +165,25 @@ TEST_P(LineageCircle, OfMadeUpHashesIsCut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lengths, LineageCircle, testing::Values(2u, 3u, 50u));
+
+// A long chain whose end is being put must not be followed from each of its extents.
+TEST_F(LineageTest, ASearchMeetsWhatIsStuckOnce) {
+  Extent& root = extent("r", 1);
+  Extent& branch = extent("b", 1, "r0");
+  Extent& leaf = extent("c", 1, "b0");
+  Extent& other = extent("o", 1);
+  leaf.deepest()->pins = 1;
+  EXPECT_EQ(x_lineage.next_to_go(root, 1).block, leaf.deepest());
+  for (Extent* met : {&root, &branch, &leaf})
+    EXPECT_EQ(x_lineage.next_to_go(*met, 1).block, nullptr);
+  EXPECT_TRUE(x_lineage.next_to_go(other, 1).is_free());
+  EXPECT_EQ(x_lineage.next_to_go(branch, 2).block, leaf.deepest()) << "a search of its own";
+  EXPECT_EQ(x_lineage.next_to_go(root, 2).block, nullptr) << "it leads to what was met";
+  leaf.deepest()->pins = 0;
+  EXPECT_TRUE(x_lineage.next_to_go(root).is_free());
+  EXPECT_TRUE(x_lineage.next_to_go(root, 3).is_free());
+  EXPECT_TRUE(x_lineage.next_to_go(root, 3).is_free()) << "what is free stays so";
+}
 
 TEST_F(LineageTest, WhatIsReadOrOnItsWayIsNotFree) {
   Extent& root = extent("r", 1);

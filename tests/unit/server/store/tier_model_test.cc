@@ -268,6 +268,41 @@ TEST(TierEdges, AFullTierOfPinnedBlocksIsOverloadedAndSaysSo) {
   EXPECT_TRUE(rig->put({.hash = hash, .bytes = 256 * kKiB}).is_ok()) << "one unpinned is enough";
 }
 
+// What was asked for goes only when nothing else can, but then it does.
+TEST(TierEdges, AChainThatIsBeingPutDoesNotHideWhatMayGo) {
+  auto rig = TierRig::open(8 * kMiB);
+  const PutSpec kept{.hash = 1'000'000, .bytes = 256 * kKiB};
+  ASSERT_TRUE(rig->put(kept).is_ok());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(rig->read(key_of(kept)));
+  const auto chain = [](uint64_t depth) {
+    return PutSpec{.hash = 1 + depth, .parent = depth, .bytes = 256 * kKiB};
+  };
+  uint64_t depth = 0;
+  while (rig->tier->usage().evicted_blocks == 0)
+    ASSERT_TRUE(rig->put(chain(depth++)).is_ok()) << depth;
+  EXPECT_FALSE(rig->has(kept));
+  EXPECT_EQ(rig->put(chain(depth)).code(), Code::overloaded) << "now nothing is left";
+  for (uint64_t i = 0; i < depth; ++i)
+    EXPECT_TRUE(rig->has(chain(i))) << i;
+}
+
+// The slab with fewest blocks is all of the chain that wants room in another size.
+TEST(TierEdges, ASlabThatIsStuckDoesNotHideTheNextOne) {
+  constexpr uint64_t kLarge = 2 * kMiB;
+  auto rig = TierRig::open(2 * memory::slab_bytes_of(memory::size_class_of(kLarge)));
+  uint64_t hash = 1'000'000;
+  const auto slabs = [&] { return rig->tier->usage().memory_bytes; };
+  ASSERT_TRUE(rig->put({.hash = ++hash, .bytes = kLarge}).is_ok());
+  for (const uint64_t one = slabs(); slabs() == one;)
+    ASSERT_TRUE(rig->put({.hash = ++hash, .bytes = kLarge}).is_ok());
+  ASSERT_TRUE(rig->tier->remove(key_of(PutSpec{.hash = hash})).is_ok());
+  ASSERT_TRUE(rig->put({.hash = 1, .bytes = kLarge}).is_ok());
+  const PutSpec next{.hash = 2, .anchor = 1, .index = 1, .parent = 1, .bytes = 16 * kMiB};
+  ASSERT_TRUE(rig->put(next).is_ok());
+  EXPECT_TRUE(rig->has({.hash = 1, .bytes = kLarge}));
+}
+
 TEST(TierEdges, TheExtentTableIsBounded) {
   DramTierOptions options;
   options.memory.cap_bytes = 64 * kMiB;
