@@ -275,6 +275,7 @@ void Flight::on_end(Attempt& attempt, fabric::LinkOp& op) {
       peer->reset = unauthenticated(attempt.server + " does not take the ticket any more");
     }
   }
+  if (kind() == Kind::get) tell_corrupt(attempt);
   if (kind() == Kind::put) on_put_end(attempt, static_cast<const fabric::PutOp&>(op));
   if (kind() == Kind::exists) on_exists_end(attempt, static_cast<const fabric::KeysOp&>(op));
   x_free.push_back(&attempt);

@@ -170,6 +170,7 @@ class Flight {
   void on_end(Attempt& attempt, fabric::LinkOp& op);
 
   void on_get_item(Attempt& attempt, size_t target);
+  void tell_corrupt(const Attempt& attempt) const;
   void on_exists_end(Attempt& attempt, const fabric::KeysOp& op);
   void on_put_end(Attempt& attempt, const fabric::PutOp& op);
   void on_read_failure(uint32_t index, Code code);

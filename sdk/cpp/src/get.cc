@@ -1,5 +1,8 @@
 // What the answers to a get and to exists mean.
+#include <algorithm>
+
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "sdk/cpp/src/flight.h"
 
 namespace tarn::sdk {
@@ -57,6 +60,17 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
 void Flight::note_miss(const Attempt& attempt, const FlightItem& item) {
   if (!item.is_placed || x_deck->missed.size() >= kMissedMax) return;
   x_deck->missed.push_back({space().id, attempt.lane->server, item.hash});
+}
+
+// To the caller they are misses that another owner may make good, so only the log shows that some
+// server, or the way to it, is ill.
+void Flight::tell_corrupt(const Attempt& attempt) const {
+  const auto corrupt =
+      std::count_if(attempt.targets.begin(), attempt.targets.end(),
+                    [](const fabric::GetTarget& got) { return got.code == Code::corrupt; });
+  if (corrupt == 0) return;
+  log::warn("corrupt blocks from {}: {} of {} that it was asked for", attempt.server, corrupt,
+            attempt.targets.size());
 }
 
 void Flight::on_exists_end(Attempt& attempt, const fabric::KeysOp& op) {

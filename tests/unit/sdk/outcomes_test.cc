@@ -8,6 +8,7 @@
 #include "common/base/units.h"
 #include "sdk/cpp/src/batch.h"
 #include "sdk/cpp/src/outcome.h"
+#include "tests/unit/logged_text.h"
 #include "tests/unit/sdk/kv_fixture.h"
 
 namespace tarn::sdk {
@@ -322,6 +323,29 @@ TEST_F(OutcomesTest, AnotherOwnerIsAskedAfterACorruptBlock) {
   for (const BlockOutcome& outcome : outcomes)
     EXPECT_EQ(outcome.outcome, Outcome::ok) << outcome.message;
   EXPECT_TRUE(chain.is_whole());
+}
+
+TEST_F(OutcomesTest, TheLogNamesTheServerOfCorruptBlocksAndNoOther) {
+  const LoggedText log;
+  start(2);
+  Chain chain("a", 4);  // one extent
+  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  ASSERT_THAT(get(chain), ElementsAre(Outcome::ok));
+  EXPECT_FALSE(log.has("corrupt")) << log.text();
+  const size_t holder = cluster->server(0).has(chain.hashes[0]) ? 0 : 1;
+  for (const size_t i : {1, 3}) {
+    cluster->server(holder).corrupt(chain.hashes[i]);
+    cluster->server(1 - holder).copy(chain.hashes[i], chain.texts[i]);
+  }
+  ASSERT_THAT(get(chain), ElementsAre(Outcome::ok)) << "the caller has its blocks";
+  const std::string ill = "corrupt blocks from s" + std::to_string(holder + 1);
+  EXPECT_TRUE(becomes([&] { return log.has(ill + ": 2 of 4 that it was asked for"); }))
+      << log.text();
+  EXPECT_EQ(log.count("corrupt blocks"), 1u) << "one line for a batch\n" << log.text();
+  // Nothing logs any more.
+  space.reset();
+  client.reset();
+  cluster.reset();
 }
 
 TEST_F(OutcomesTest, ExistsTellsAnErrorFromAnAbsence) {
