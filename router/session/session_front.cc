@@ -217,8 +217,12 @@ v1::SessionResult SessionFront::fork(const SessionCaller& caller, v1::ForkSessio
   }
   v1::ResolveSessionRequest ask;
   ask.set_session_id(request.session_id());
+  ask.set_space(request.space());
   auto source = resolve(caller, ask);
-  if (source.outcome() == v1::OUTCOME_NOT_FOUND) return forked_before(caller, request, source);
+  // By now its name may be another space's.
+  const bool is_gone =
+      source.outcome() == v1::OUTCOME_NOT_FOUND || source.outcome() == v1::OUTCOME_INVALID_ARGUMENT;
+  if (is_gone) return forked_before(caller, request, source);
   if (source.outcome() != v1::OUTCOME_OK) return source;
   const uint64_t version = source.manifest().version();
   if (request.version() != 0 && request.version() != version) {

@@ -42,6 +42,11 @@ Status check_space(const std::string& space) {
   return invalid_argument("space: expected 16 bytes, got " + std::to_string(space.size()));
 }
 
+Status check_expected_space(const v1::SessionCommand& command) {
+  const std::string& space = rpc::expected_space_of(command);
+  return space.empty() ? Status::ok() : check_space(space);
+}
+
 bool is_hash(const std::string& bytes) {
   return !bytes.empty() && bytes.size() <= kHashBytesMax;
 }
@@ -90,6 +95,7 @@ Status check_fork(const v1::ForkInto& fork) {
 
 Status validate(const v1::SessionCommand& command) {
   TARN_RETURN_IF_ERROR(check_id(rpc::session_id_of(command), "session_id"));
+  TARN_RETURN_IF_ERROR(check_expected_space(command));
   switch (command.op_case()) {
     case v1::SessionCommand::kCreate:
       return check_create(command.create());

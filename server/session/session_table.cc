@@ -218,8 +218,29 @@ std::optional<v1::SessionResult> SessionTable::answer_delete(const v1::SessionCo
   return std::nullopt;
 }
 
+// Not so for a retry: it gets its first result.
+bool SessionTable::is_of_another_space(const v1::SessionCommand& command, int64_t unix_ms) const {
+  const std::string& expected = rpc::expected_space_of(command);
+  if (expected.empty()) return false;
+  const std::string& id = rpc::session_id_of(command);
+  const v1::SessionState* state = find_any(command.tenant(), id, unix_ms);
+  if (state != nullptr && find_applied(*state, command) != nullptr) return false;
+  if (command.op_case() == Op::kFork) return command.fork().source().space() != expected;
+  const bool is_there = state != nullptr && !state->deleted();
+  return is_there && state->manifest().space() != expected;
+}
+
 std::optional<v1::SessionResult> SessionTable::answer(const v1::SessionCommand& command,
                                                       int64_t unix_ms) const {
+  if (!is_of_another_space(command, unix_ms)) return answer_in_any_space(command, unix_ms);
+  const bool is_fork = command.op_case() == Op::kFork;
+  const Status why = rpc::of_another_space(is_fork ? command.fork().source().session_id()
+                                                   : rpc::session_id_of(command));
+  return refuse(why.code(), why.message());
+}
+
+std::optional<v1::SessionResult> SessionTable::answer_in_any_space(
+    const v1::SessionCommand& command, int64_t unix_ms) const {
   const std::string& id = rpc::session_id_of(command);
   if (command.op_case() == Op::kDelete) return answer_delete(command, unix_ms);
   const v1::SessionState* state = find_any(command.tenant(), id, unix_ms);
@@ -240,7 +261,7 @@ std::optional<v1::SessionResult> SessionTable::answer(const v1::SessionCommand& 
 }
 
 v1::SessionResult SessionTable::apply(const v1::SessionCommand& command, int64_t unix_ms) {
-  if (auto answered = answer(command, unix_ms)) return *answered;
+  if (auto answered = answer_in_any_space(command, unix_ms)) return *answered;
   const Key key(command.tenant(), rpc::session_id_of(command));
   if (command.op_case() == Op::kDelete) {
     bury(key, command, unix_ms);

@@ -30,11 +30,13 @@ class SessionTable {
   using Key = std::pair<std::string, std::string>;  // tenant name, session id
 
   // What `command` gives without a change: a refusal, a resolved manifest, or the first result of a
-  // repeated request. None: it must go through the log.
+  // repeated request. None: it must go through the log. Only here is the caller's space compared
+  // with the session's.
   std::optional<v1::SessionResult> answer(const v1::SessionCommand& command, int64_t unix_ms) const;
 
   // Applies a command of the log. Precondition: none; what cannot be applied changes nothing and
-  // says why.
+  // says why. The caller's space is not looked at: a server of an older release has acknowledged
+  // what it wrote without a look, and the same entries must give the same table everywhere.
   v1::SessionResult apply(const v1::SessionCommand& command, int64_t unix_ms);
 
   // The whole table, without sessions that expired before unix_ms, and back.
@@ -51,6 +53,9 @@ class SessionTable {
   size_t size() const { return x_sessions.size(); }
 
  private:
+  std::optional<v1::SessionResult> answer_in_any_space(const v1::SessionCommand& command,
+                                                       int64_t unix_ms) const;
+  bool is_of_another_space(const v1::SessionCommand& command, int64_t unix_ms) const;
   const v1::SessionState* find_any(const std::string& tenant, const std::string& id,
                                    int64_t unix_ms) const;
   const v1::SessionState* find(const std::string& tenant, const std::string& id,

@@ -21,6 +21,8 @@ struct Space::Impl {
 };
 
 struct Session::Impl {
+  sdk::SessionName name() const { return {space->state->id, id}; }
+
   std::shared_ptr<Space::Impl> space;
   std::string id;
 };

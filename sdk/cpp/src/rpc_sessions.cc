@@ -4,6 +4,7 @@
 
 #include "common/auth/secret.h"
 #include "common/rpc/convert.h"
+#include "common/rpc/session_command.h"
 #include "proto/tarn/v1/sessions.grpc.pb.h"
 #include "sdk/cpp/src/rpc_channels.h"
 
@@ -15,6 +16,22 @@ constexpr size_t kRequestIdBytes = 16;
 constexpr size_t kListedMax = 1 << 20;
 
 using Stub = v1::Sessions::Stub;
+
+template <typename Request>
+Request about(const SessionName& session) {
+  Request request;
+  request.set_session_id(session.id);
+  request.set_space(rpc::to_bytes(session.space));
+  return request;
+}
+
+// With a request id of its own, so that its tries are applied once.
+template <typename Request>
+Result<Request> change_of(const SessionName& session) {
+  auto request = about<Request>(session);
+  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
+  return request;
+}
 
 Result<ManifestRun> run_from(const v1::ExtentRun& run) {
   const auto anchor = block::BlockHash::from(run.anchor());
@@ -32,7 +49,6 @@ Result<ManifestRun> run_from(const v1::ExtentRun& run) {
 
 Result<ResolvedSession> session_from(const v1::Manifest& from) {
   ResolvedSession out;
-  TARN_ASSIGN_OR_RETURN(out.space, rpc::space_id_from(from.space()));
   for (const v1::ExtentRun& run : from.runs()) {
     TARN_ASSIGN_OR_RETURN(ManifestRun converted, run_from(run));
     for (const block::BlockHash& hash : converted.hashes)
@@ -65,31 +81,28 @@ Manifest summary_from(const v1::SessionSummary& from) {
 
 }  // namespace
 
-Result<std::string> RpcSessions::create(const SpaceId& space, const std::string& id, int64_t ttl_ms,
+Result<std::string> RpcSessions::create(const SessionName& session, int64_t ttl_ms,
                                         Instant deadline) {
-  v1::CreateSessionRequest request;
-  request.set_session_id(id);
-  request.set_space(rpc::to_bytes(space));
+  TARN_ASSIGN_OR_RETURN(auto request, change_of<v1::CreateSessionRequest>(session));
   request.set_ttl_ms(ttl_ms);
-  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
   TARN_ASSIGN_OR_RETURN(const auto manifest,
                         x_channels.call<v1::Sessions>(&Stub::CreateSession, request, deadline));
   return manifest.session_id();
 }
 
-Result<ResolvedSession> RpcSessions::resolve(const std::string& id, Instant deadline) {
-  v1::ResolveSessionRequest request;
-  request.set_session_id(id);
+Result<ResolvedSession> RpcSessions::resolve(const SessionName& session, Instant deadline) {
+  const auto request = about<v1::ResolveSessionRequest>(session);
   TARN_ASSIGN_OR_RETURN(const auto manifest,
                         x_channels.call<v1::Sessions>(&Stub::ResolveSession, request, deadline));
+  // A server of an older release does not look at the space.
+  if (manifest.space() != request.space()) return rpc::of_another_space(session.id);
   return session_from(manifest);
 }
 
 Result<uint64_t> RpcSessions::append(const SessionEdit& edit,
                                      const std::vector<PlacedBlock>& blocks, const Append& what,
                                      Instant deadline) {
-  v1::AppendSessionRequest request;
-  request.set_session_id(edit.id);
+  TARN_ASSIGN_OR_RETURN(auto request, change_of<v1::AppendSessionRequest>(edit.session));
   request.set_expected_version(edit.expected_version);
   for (const PlacedBlock& block : blocks) {
     v1::BlockRef& ref = *request.add_blocks();
@@ -100,18 +113,15 @@ Result<uint64_t> RpcSessions::append(const SessionEdit& edit,
   request.set_token_count(what.token_count);
   request.mutable_token_ids()->Assign(what.token_ids.begin(), what.token_ids.end());
   request.set_tail(what.tail);
-  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
   TARN_ASSIGN_OR_RETURN(const auto answer,
                         x_channels.call<v1::Sessions>(&Stub::AppendSession, request, deadline));
   return answer.version();
 }
 
-Result<std::string> RpcSessions::fork(const std::string& id, const std::string& new_id,
+Result<std::string> RpcSessions::fork(const SessionName& session, const std::string& new_id,
                                       Instant deadline) {
-  v1::ForkSessionRequest request;
-  request.set_session_id(id);
+  TARN_ASSIGN_OR_RETURN(auto request, change_of<v1::ForkSessionRequest>(session));
   request.set_new_session_id(new_id);
-  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
   TARN_ASSIGN_OR_RETURN(const auto manifest,
                         x_channels.call<v1::Sessions>(&Stub::ForkSession, request, deadline));
   return manifest.session_id();
@@ -119,31 +129,26 @@ Result<std::string> RpcSessions::fork(const std::string& id, const std::string& 
 
 Result<uint64_t> RpcSessions::truncate(const SessionEdit& edit, const Truncate& to,
                                        Instant deadline) {
-  v1::TruncateSessionRequest request;
-  request.set_session_id(edit.id);
+  TARN_ASSIGN_OR_RETURN(auto request, change_of<v1::TruncateSessionRequest>(edit.session));
   request.set_expected_version(edit.expected_version);
   request.set_block_count(to.block_count);
   request.set_token_count(to.token_count);
   request.set_tail(to.tail);
-  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
   TARN_ASSIGN_OR_RETURN(const auto answer,
                         x_channels.call<v1::Sessions>(&Stub::TruncateSession, request, deadline));
   return answer.version();
 }
 
-Status RpcSessions::update(const std::string& id, const SessionUpdate& update, Instant deadline) {
-  v1::UpdateSessionRequest request;
-  request.set_session_id(id);
+Status RpcSessions::update(const SessionName& session, const SessionUpdate& update,
+                           Instant deadline) {
+  TARN_ASSIGN_OR_RETURN(auto request, change_of<v1::UpdateSessionRequest>(session));
   if (update.pinned != nullptr) request.set_pinned(*update.pinned);
   if (update.ttl_ms != nullptr) request.set_ttl_ms(*update.ttl_ms);
-  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
   return x_channels.call<v1::Sessions>(&Stub::UpdateSession, request, deadline).status();
 }
 
-Status RpcSessions::remove(const std::string& id, Instant deadline) {
-  v1::DeleteSessionRequest request;
-  request.set_session_id(id);
-  TARN_ASSIGN_OR_RETURN(*request.mutable_request_id(), auth::random_bytes(kRequestIdBytes));
+Status RpcSessions::remove(const SessionName& session, Instant deadline) {
+  TARN_ASSIGN_OR_RETURN(const auto request, change_of<v1::DeleteSessionRequest>(session));
   return x_channels.call<v1::Sessions>(&Stub::DeleteSession, request, deadline).status();
 }
 

@@ -24,7 +24,6 @@ struct ManifestRun {
 
 struct ResolvedSession {
   Manifest manifest;
-  SpaceId space;
   std::vector<ManifestRun> runs;
 };
 
@@ -33,9 +32,15 @@ struct PlacedBlock {
   ring::BlockPlace place;
 };
 
-// What every change of a session names.
-struct SessionEdit {
+// A session as its handle has it. One of this id in another space is refused: invalid_argument.
+struct SessionName {
+  SpaceId space;
   std::string id;
+};
+
+// What a change of a session's contents names.
+struct SessionEdit {
+  SessionName session;
   uint64_t expected_version = 0;
 };
 
@@ -52,17 +57,16 @@ class RpcSessions {
  public:
   explicit RpcSessions(RouterChannels& channels) : x_channels(channels) {}
 
-  // Returns the id, which is drawn when `id` is empty.
-  Result<std::string> create(const SpaceId& space, const std::string& id, int64_t ttl_ms,
-                             Instant deadline);
-  Result<ResolvedSession> resolve(const std::string& id, Instant deadline);
+  // Returns the id, which is drawn when `session` has none.
+  Result<std::string> create(const SessionName& session, int64_t ttl_ms, Instant deadline);
+  Result<ResolvedSession> resolve(const SessionName& session, Instant deadline);
   // Returns the new version.
   Result<uint64_t> append(const SessionEdit& edit, const std::vector<PlacedBlock>& blocks,
                           const Append& what, Instant deadline);
-  Result<std::string> fork(const std::string& id, const std::string& new_id, Instant deadline);
+  Result<std::string> fork(const SessionName& session, const std::string& new_id, Instant deadline);
   Result<uint64_t> truncate(const SessionEdit& edit, const Truncate& to, Instant deadline);
-  Status update(const std::string& id, const SessionUpdate& update, Instant deadline);
-  Status remove(const std::string& id, Instant deadline);
+  Status update(const SessionName& session, const SessionUpdate& update, Instant deadline);
+  Status remove(const SessionName& session, Instant deadline);
   // Those of the space, in order of id.
   Result<std::vector<Manifest>> list(const SpaceId& space, std::string_view prefix,
                                      Instant deadline);

@@ -95,16 +95,13 @@ Expected<uint64_t> Session::append(uint64_t expected_version, const Append& what
   const auto blocks = place_blocks(core, *x_impl->space->state, what.blocks, deadline);
   if (!blocks) return sdk::error_of(blocks.error());
   return sdk::expected_of(
-      core.sessions().append({x_impl->id, expected_version}, *blocks, what, deadline));
+      core.sessions().append({x_impl->name(), expected_version}, *blocks, what, deadline));
 }
 
 Expected<Manifest> Session::resolve(CallOptions options) const {
   sdk::Core& core = *x_impl->space->core;
-  auto resolved = core.sessions().resolve(x_impl->id, core.deadline_of(options));
+  auto resolved = core.sessions().resolve(x_impl->name(), core.deadline_of(options));
   if (!resolved) return sdk::error_of(resolved.error());
-  if (resolved->space != x_impl->space->state->id) {
-    return Error{Outcome::invalid_argument, "session " + x_impl->id + " is of another space"};
-  }
   learn_runs(x_impl->space->state->chains, resolved->runs);
   return std::move(resolved->manifest);
 }
@@ -112,7 +109,7 @@ Expected<Manifest> Session::resolve(CallOptions options) const {
 Expected<Session> Session::fork(std::string new_id, CallOptions options) const {
   sdk::Core& core = *x_impl->space->core;
   if (new_id.empty()) new_id = sdk::draw_session_id();
-  auto forked = core.sessions().fork(x_impl->id, new_id, core.deadline_of(options));
+  auto forked = core.sessions().fork(x_impl->name(), new_id, core.deadline_of(options));
   if (!forked) return sdk::error_of(forked.error());
   return Session(std::make_shared<Impl>(Impl{x_impl->space, *std::move(forked)}));
 }
@@ -122,14 +119,15 @@ Expected<uint64_t> Session::truncate(uint64_t expected_version, const Truncate& 
   sdk::Core& core = *x_impl->space->core;
   if (Status valid = check_tail(to.tail); !valid.is_ok()) return sdk::error_of(valid);
   return sdk::expected_of(
-      core.sessions().truncate({x_impl->id, expected_version}, to, core.deadline_of(options)));
+      core.sessions().truncate({x_impl->name(), expected_version}, to, core.deadline_of(options)));
 }
 
 Expected<Done> Session::pin(bool pinned, CallOptions options) {
   sdk::Core& core = *x_impl->space->core;
   sdk::SessionUpdate update;
   update.pinned = &pinned;
-  return sdk::expected_of(core.sessions().update(x_impl->id, update, core.deadline_of(options)));
+  return sdk::expected_of(
+      core.sessions().update(x_impl->name(), update, core.deadline_of(options)));
 }
 
 Expected<Done> Session::set_ttl(int64_t ttl_ms, CallOptions options) {
@@ -137,12 +135,13 @@ Expected<Done> Session::set_ttl(int64_t ttl_ms, CallOptions options) {
   if (ttl_ms < 0) return Error{Outcome::invalid_argument, "ttl_ms: is negative"};
   sdk::SessionUpdate update;
   update.ttl_ms = &ttl_ms;
-  return sdk::expected_of(core.sessions().update(x_impl->id, update, core.deadline_of(options)));
+  return sdk::expected_of(
+      core.sessions().update(x_impl->name(), update, core.deadline_of(options)));
 }
 
 Expected<Done> Session::remove(CallOptions options) {
   sdk::Core& core = *x_impl->space->core;
-  return sdk::expected_of(core.sessions().remove(x_impl->id, core.deadline_of(options)));
+  return sdk::expected_of(core.sessions().remove(x_impl->name(), core.deadline_of(options)));
 }
 
 }  // namespace tarn

@@ -246,7 +246,7 @@ Expected<Session> Space::create_session(std::string id, int64_t ttl_ms, CallOpti
   if (id.empty()) id = sdk::draw_session_id();
   if (ttl_ms < 0) return Error{Outcome::invalid_argument, "ttl_ms: is negative"};
   const auto created =
-      core.sessions().create(x_impl->state->id, id, ttl_ms, core.deadline_of(options));
+      core.sessions().create({x_impl->state->id, id}, ttl_ms, core.deadline_of(options));
   if (!created) return sdk::error_of(created.error());
   return open_session(*created);
 }

@@ -8,7 +8,8 @@ using namespace nb::literals;
 void bind_session(nb::module_& module) {
   nb::class_<Session>(module, "Session",
                       "A named, versioned chain of blocks that any worker can resume by its id. "
-                      "May be used by many threads.")
+                      "May be used by many threads. Through another space than its own, every call "
+                      "raises Error: invalid_argument.")
       .def_prop_ro("id", [](const Session& self) { return self.id(); })
       .def(
           "append",
@@ -124,8 +125,8 @@ void bind_space(nb::module_& module) {
       .def(
           "open_session", [](Space& self, const std::string& id) { return self.open_session(id); },
           "id"_a,
-          "Returns the Session of this id and asks nobody: one that is not there shows with "
-          "resolve().")
+          "Returns the Session of this id and asks nobody: one that is not there, or is of another "
+          "space, shows with resolve().")
       .def(
           "list_sessions",
           [](Space& self, const std::string& prefix, const CallOptions& options) {

@@ -38,6 +38,19 @@ TEST(SessionCommand, of_every_operation_names_its_session) {
   }
 }
 
+// Of an operation without a case, a handle of any space could change the session.
+TEST(SessionCommand, of_every_operation_but_a_creation_says_in_which_space_it_looks) {
+  const auto* const ops = v1::SessionCommand::descriptor()->FindOneofByName("op");
+  for (int i = 0; i < ops->field_count(); ++i) {
+    v1::SessionCommand command;
+    auto* const op = command.GetReflection()->MutableMessage(&command, ops->field(i));
+    EXPECT_EQ(expected_space_of(command), "") << ops->field(i)->name();
+    ASSERT_TRUE(set_everywhere(*op, "space", std::string(16, 's'))) << ops->field(i)->name();
+    const bool is_create = ops->field(i)->name() == "create";
+    EXPECT_EQ(expected_space_of(command).size(), is_create ? 0u : 16u) << ops->field(i)->name();
+  }
+}
+
 TEST(SessionCommand, of_a_fork_is_about_the_copy_not_the_source) {
   v1::SessionCommand command;
   command.mutable_fork()->mutable_request()->set_session_id("source");
@@ -49,6 +62,7 @@ TEST(SessionCommand, of_a_fork_is_about_the_copy_not_the_source) {
 
 TEST(SessionCommand, without_an_operation_names_none) {
   EXPECT_EQ(session_id_of(v1::SessionCommand()), "");
+  EXPECT_EQ(expected_space_of(v1::SessionCommand()), "");
 }
 
 }  // namespace

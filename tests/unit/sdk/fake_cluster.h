@@ -31,6 +31,7 @@ struct ClusterState {
   std::string only_token;  // callers that show another are refused; empty: everyone is taken
   ring::ClusterConfig config;
   std::shared_ptr<void> sessions;  // the routers' own
+  bool looks_at_spaces = true;     // false: servers that know sessions by their id alone
   // Of the blocks of a session: "ANCHOR+INDEX", in order.
   std::map<std::string, std::vector<std::string>> placed;
   std::map<std::string, uint64_t> applied;  // request id to version

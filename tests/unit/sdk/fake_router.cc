@@ -7,6 +7,7 @@
 #include "common/auth/token.h"
 #include "common/block/space.h"
 #include "common/rpc/convert.h"
+#include "common/rpc/session_command.h"
 #include "common/rpc/status.h"
 #include "proto/tarn/v1/cluster.grpc.pb.h"
 #include "proto/tarn/v1/router.grpc.pb.h"
@@ -208,8 +209,8 @@ struct FakeSessions : v1::Sessions::Service {
   grpc::Status AppendSession(grpc::ServerContext*, const v1::AppendSessionRequest* request,
                              v1::AppendSessionResponse* answer) override {
     const std::lock_guard lock(state.mutex);
-    v1::Manifest* const manifest = find(request->session_id());
-    if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    v1::Manifest* manifest = nullptr;
+    if (grpc::Status found = look_up(*request, manifest); !found.ok()) return found;
     if (was_applied(request->request_id())) {
       answer->set_version(state.applied[request->request_id()]);
       return grpc::Status::OK;
@@ -233,16 +234,16 @@ struct FakeSessions : v1::Sessions::Service {
   grpc::Status ResolveSession(grpc::ServerContext*, const v1::ResolveSessionRequest* request,
                               v1::Manifest* answer) override {
     const std::lock_guard lock(state.mutex);
-    v1::Manifest* const manifest = find(request->session_id());
-    if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    v1::Manifest* manifest = nullptr;
+    if (grpc::Status found = look_up(*request, manifest); !found.ok()) return found;
     *answer = *manifest;
     return grpc::Status::OK;
   }
   grpc::Status ForkSession(grpc::ServerContext*, const v1::ForkSessionRequest* request,
                            v1::Manifest* answer) override {
     const std::lock_guard lock(state.mutex);
-    v1::Manifest* const manifest = find(request->session_id());
-    if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    v1::Manifest* manifest = nullptr;
+    if (grpc::Status found = look_up(*request, manifest); !found.ok()) return found;
     if (was_applied(request->request_id())) {
       *answer = sessions[request->new_session_id()];
       return grpc::Status::OK;
@@ -258,8 +259,8 @@ struct FakeSessions : v1::Sessions::Service {
   grpc::Status TruncateSession(grpc::ServerContext*, const v1::TruncateSessionRequest* request,
                                v1::AppendSessionResponse* answer) override {
     const std::lock_guard lock(state.mutex);
-    v1::Manifest* const manifest = find(request->session_id());
-    if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    v1::Manifest* manifest = nullptr;
+    if (grpc::Status found = look_up(*request, manifest); !found.ok()) return found;
     if (was_applied(request->request_id())) {
       answer->set_version(state.applied[request->request_id()]);
       return grpc::Status::OK;
@@ -277,8 +278,8 @@ struct FakeSessions : v1::Sessions::Service {
   grpc::Status UpdateSession(grpc::ServerContext*, const v1::UpdateSessionRequest* request,
                              v1::AppendSessionResponse* answer) override {
     const std::lock_guard lock(state.mutex);
-    v1::Manifest* const manifest = find(request->session_id());
-    if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    v1::Manifest* manifest = nullptr;
+    if (grpc::Status found = look_up(*request, manifest); !found.ok()) return found;
     if (request->has_pinned()) manifest->set_pinned(request->pinned());
     if (request->has_ttl_ms()) manifest->set_expires_unix_ms(request->ttl_ms());
     answer->set_version(manifest->version());
@@ -287,8 +288,10 @@ struct FakeSessions : v1::Sessions::Service {
   grpc::Status DeleteSession(grpc::ServerContext*, const v1::DeleteSessionRequest* request,
                              v1::DeleteSessionResponse*) override {
     const std::lock_guard lock(state.mutex);
-    sessions.erase(request->session_id());
-    return grpc::Status::OK;
+    v1::Manifest* manifest = nullptr;
+    grpc::Status found = look_up(*request, manifest);
+    if (found.ok()) sessions.erase(request->session_id());
+    return found.error_code() == grpc::StatusCode::NOT_FOUND ? grpc::Status::OK : found;
   }
   // Pages of one.
   grpc::Status ListSessions(grpc::ServerContext*, const v1::ListSessionsRequest* request,
@@ -323,6 +326,14 @@ struct FakeSessions : v1::Sessions::Service {
   v1::Manifest* find(const std::string& id) {
     const auto found = sessions.find(id);
     return found == sessions.end() ? nullptr : &found->second;
+  }
+  // As a storage server does, also where it is of an older release and looks at no space.
+  template <typename Request>
+  grpc::Status look_up(const Request& request, v1::Manifest*& manifest) {
+    manifest = find(request.session_id());
+    if (manifest == nullptr) return rpc::to_grpc(not_found("no such session"));
+    if (!state.looks_at_spaces || request.space() == manifest->space()) return grpc::Status::OK;
+    return rpc::to_grpc(rpc::of_another_space(request.session_id()));
   }
   ClusterState& state;
   Manifests& sessions;

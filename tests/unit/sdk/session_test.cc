@@ -1,5 +1,9 @@
 #include <gmock/gmock.h>
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "tests/unit/sdk/kv_fixture.h"
 
 namespace tarn::sdk {
@@ -97,7 +101,50 @@ TEST_F(KvTest, SessionsAreListedPageByPage) {
   ASSERT_THAT(*all, SizeIs(2));
   EXPECT_EQ((*all)[0].session_id, "b-1");
   EXPECT_EQ((*all)[1].session_id, "b-2");
-  EXPECT_EQ(other.open_session("b-1").resolve().error().outcome, Outcome::invalid_argument);
+}
+
+// What one call through the handle gives.
+using HandleCall = std::optional<Error> (*)(Session&);
+template <typename T>
+std::optional<Error> error_in(const Expected<T>& result) {
+  return result ? std::nullopt : std::optional(result.error());
+}
+const std::vector<std::pair<const char*, HandleCall>> kHandleCalls = {
+    {"append", [](Session& handle) { return error_in(handle.append(1, {})); }},
+    {"truncate", [](Session& handle) { return error_in(handle.truncate(1, {})); }},
+    {"pin", [](Session& handle) { return error_in(handle.pin(true)); }},
+    {"set_ttl", [](Session& handle) { return error_in(handle.set_ttl(5)); }},
+    {"fork", [](Session& handle) { return error_in(handle.fork("child")); }},
+    {"resolve", [](Session& handle) { return error_in(handle.resolve()); }},
+    {"remove", [](Session& handle) { return error_in(handle.remove()); }}};
+
+TEST_F(KvTest, AHandleOfAnotherSpaceIsToldSoAndChangesNothing) {
+  start(1);
+  Session mine = space->create_session("talk").value();
+  Session theirs = open(3).open_session("talk");
+  for (const auto& [name, call] : kHandleCalls) {
+    const auto error = call(theirs);
+    ASSERT_TRUE(error) << name;
+    EXPECT_EQ(error->outcome, Outcome::invalid_argument) << name;
+    EXPECT_THAT(error->message, testing::HasSubstr("'talk' is of another space: open it in"));
+  }
+  auto manifest = mine.resolve();
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  EXPECT_EQ(manifest->version, 1u);
+  EXPECT_FALSE(manifest->pinned);
+  EXPECT_EQ(space->list_sessions()->size(), 1u) << "nor is there a child";
+  for (const auto& [name, call] : kHandleCalls)
+    EXPECT_NE(call(mine).value_or(Error{}).outcome, Outcome::invalid_argument) << name;
+}
+
+TEST_F(KvTest, AnOlderServersSessionOfAnotherSpaceIsSeenWhenItIsRead) {
+  start(1);
+  cluster->state().looks_at_spaces = false;
+  ASSERT_TRUE(space->create_session("talk"));
+  const auto read = open(3).open_session("talk").resolve();
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().outcome, Outcome::invalid_argument);
+  EXPECT_THAT(read.error().message, testing::HasSubstr("'talk' is of another space: open it in"));
 }
 
 TEST_F(KvTest, WhatIsNotValidInASessionIsNamed) {

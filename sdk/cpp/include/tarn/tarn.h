@@ -294,7 +294,7 @@ class Space {
   // An empty id draws one. Returns: exists for an id that is taken.
   Expected<Session> create_session(std::string id = {}, int64_t ttl_ms = 0,
                                    CallOptions options = {});
-  // Asks nobody: a session that does not exist shows with resolve().
+  // Asks nobody: a session that does not exist, or is of another space, shows with its first call.
   Session open_session(std::string id);
   // Manifests without blocks, tokens and tail, in order of id.
   Expected<std::vector<Manifest>> list_sessions(std::string_view prefix = {},

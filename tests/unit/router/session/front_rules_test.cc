@@ -330,6 +330,7 @@ class Forks : public Front {
     execute = [this](ServerId, const v1::SessionCommand& command) { return serve(command); };
     sessions["source"].set_session_id("source");
     sessions["source"].set_version(3);
+    sessions["source"].set_space(kOwn);
   }
   v1::SessionResult serve(const v1::SessionCommand& command) {
     const std::string id = rpc::session_id_of(command);
@@ -339,6 +340,11 @@ class Forks : public Front {
       copy.set_session_id(id);
       copy.set_version(1);
       sessions[id] = copy;
+    }
+    const std::string& space = rpc::expected_space_of(command);
+    if (command.has_resolve() && !space.empty() && sessions.contains(id) &&
+        sessions[id].space() != space) {
+      return result(v1::OUTCOME_INVALID_ARGUMENT);
     }
     auto made = result(sessions.contains(id) ? v1::OUTCOME_OK : v1::OUTCOME_NOT_FOUND);
     if (sessions.contains(id)) *made.mutable_manifest() = sessions[id];
@@ -352,6 +358,8 @@ class Forks : public Front {
     return fork;
   }
 
+  const std::string kOwn = std::string(16, 's');
+  const std::string kOther = std::string(16, 'o');
   std::map<std::string, v1::Manifest> sessions;
 };
 
@@ -384,6 +392,29 @@ TEST_F(Forks, that_are_asked_for_again_find_their_copy_whatever_became_of_the_so
   // Nor is a session of that name and another parent taken for the copy.
   sessions[first.manifest().session_id()].set_parent("somebody else");
   EXPECT_EQ(front->fork(caller(), request(3)).outcome(), v1::OUTCOME_NOT_FOUND);
+}
+
+TEST_F(Forks, look_for_the_source_in_their_callers_space_alone) {
+  auto foreign = request();
+  foreign.set_space(kOther);
+  const auto refused = front->fork(caller(), foreign);
+  EXPECT_EQ(refused.outcome(), v1::OUTCOME_INVALID_ARGUMENT);
+  EXPECT_EQ(refused.message(), "as told");
+  EXPECT_EQ(sessions.size(), 1u);
+  auto own = request();
+  own.set_space(kOwn);
+  EXPECT_EQ(front->fork(caller(), own).manifest().space(), kOwn);
+}
+
+TEST_F(Forks, that_are_asked_for_again_find_their_copy_when_the_name_is_another_spaces_by_now) {
+  auto own = request();
+  own.set_space(kOwn);
+  const auto first = front->fork(caller(), own);
+  ASSERT_EQ(first.outcome(), v1::OUTCOME_OK);
+  sessions["source"].set_space(kOther);
+  const auto again = front->fork(caller(), own);
+  EXPECT_EQ(again.outcome(), v1::OUTCOME_OK) << again.message();
+  EXPECT_EQ(again.manifest().session_id(), first.manifest().session_id());
 }
 
 TEST_F(Forks, of_a_copy_that_its_caller_named_do_not_guess) {

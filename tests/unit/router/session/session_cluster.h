@@ -89,6 +89,9 @@ class SessionCluster {
     return v1::Sessions::NewStub(callers.channel(x_router_port, role, name));
   }
 
+  // Over loopback without TLS.
+  int router_port() const { return x_router_port; }
+
   Callers callers;
   cluster::ConfigView config;
   metrics::Registry registry;

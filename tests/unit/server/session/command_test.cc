@@ -159,6 +159,12 @@ std::vector<Case> other_cases() {
           {"delete_of_an_old_router", delete_of(""), nullptr},
           {"delete_request_8", delete_of("12345678"), "request_id"},
           {"resolve", resolve("s"), nullptr},
+          with(
+              "resolve_space_15", resolve("s"),
+              [](Command& c) { c.mutable_resolve()->set_space(std::string(15, 's')); }, "space"),
+          with(
+              "append_space_17", append("s", 1, 1),
+              [](Command& c) { c.mutable_append()->set_space(std::string(17, 's')); }, "space"),
           {"nothing", {}, "session_id"}};
 }
 
