@@ -37,9 +37,9 @@ uint64_t number_at(std::string_view bytes, size_t i) {
 std::string mark_bytes(std::span<const StreamMark> marks) {
   std::string bytes;
   for (const StreamMark& mark : marks) {
-    append_be(bytes, mark.server.value);
-    append_be(bytes, mark.incarnation.value);
-    append_be(bytes, mark.sequence);
+    bytes += big_endian(mark.server.value);
+    bytes += big_endian(mark.incarnation.value);
+    bytes += big_endian(mark.sequence);
   }
   return bytes;
 }

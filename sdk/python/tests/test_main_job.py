@@ -64,6 +64,7 @@ class FolderCluster:
             shutil.rmtree(self.folder / "servers" / name)
         else:
             self.processes.kill(name)
+            self.workers.remove(name)  # as a router notices
 
     def replace_router(self):
         self.routers += 1
