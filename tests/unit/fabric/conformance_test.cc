@@ -88,7 +88,7 @@ TEST_P(Conformance, ARefusedPayloadEndsTheSend) {
     ASSERT_TRUE(x_a_to_b->send(bytes_of("no"), {&part, 1}, sends.done()).is_ok());
     EXPECT_TRUE(x_pair->until([&] { return sends.total() == 1; }));
   }
-  exchange(1000, 1, 1);
+  exchange(1001, 1, 1);  // another size: over gRPC a refused one may still be on its way
   exchange(1 << 20, 1, 1);
 }
 
