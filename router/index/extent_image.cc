@@ -48,8 +48,8 @@ class Reader {
 
 std::string key_bytes(const ExtentImage& extent) {
   std::string key;
-  append_be(key, extent.position.value);
-  append_be(key, extent.anchor_print);
+  append_be<uint64_t>(key, extent.position.value);
+  append_be<uint64_t>(key, extent.anchor_print);
   return key;
 }
 

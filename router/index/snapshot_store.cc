@@ -26,7 +26,7 @@ constexpr size_t kExtentsPerCall = 1024;
 
 std::string big_endian(uint64_t number) {
   std::string bytes;
-  append_be(bytes, number);
+  append_be<uint64_t>(bytes, number);
   return bytes;
 }
 

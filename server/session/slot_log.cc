@@ -20,13 +20,13 @@ namespace {
 // together in order.
 std::string key_of(char kind, SlotId slot) {
   std::string key(1, kind);
-  append_be(key, static_cast<uint16_t>(slot.value));
+  append_be<uint16_t>(key, static_cast<uint16_t>(slot.value));
   return key;
 }
 
 std::string entry_key(SlotId slot, uint64_t index) {
   std::string key = key_of('e', slot);
-  append_be(key, index);
+  append_be<uint64_t>(key, index);
   return key;
 }
 
