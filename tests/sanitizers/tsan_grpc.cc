@@ -43,6 +43,9 @@ bool absl_wait_for(void* condition, void* mutex, AbseilTime span) __asm__(
     "_ZN4absl7debian37CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
 bool absl_wait_until(void* condition, void* mutex, AbseilTime time) __asm__(
     "_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE");
+
+void schedule_on_done(void* call, bool inline_on_done) __asm__(
+    "_ZN4grpc8internal18ServerCallbackCall14ScheduleOnDoneEb");
 }
 
 namespace {
@@ -113,4 +116,13 @@ bool absl_wait_until(void* condition, void* mutex, AbseilTime time) {
   const bool timed_out = call(condition, mutex, time);
   __tsan_acquire(mutex);
   return timed_out;
+}
+
+// A server's call has ended: whoever dropped its last reference, perhaps inside the library, sees
+// what the reactor's callbacks did before they asked for the next operation.
+void schedule_on_done(void* call, bool inline_on_done) {
+  static const auto next =
+      library(&schedule_on_done, "_ZN4grpc8internal18ServerCallbackCall14ScheduleOnDoneEb");
+  __tsan_acquire(&g_queues);
+  next(call, inline_on_done);
 }
