@@ -74,7 +74,7 @@ function(tarn_unit_tests name)
       target_compile_definitions(test_${test} PRIVATE TARN_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TARN_BINARY_DIR="${CMAKE_BINARY_DIR}")
       tarn_warnings(test_${test})
       set_target_properties(test_${test} PROPERTIES CXX_CLANG_TIDY "")
-      target_compile_options(test_${test} PRIVATE ${TARN_SANITIZED_TEST_OPTIONS})
+      target_compile_options(test_${test} PRIVATE ${TARN_TEST_OPTIONS})
       add_dependencies(${speed}_tests test_${test})
       add_test(NAME ${test} COMMAND test_${test})
       set_tests_properties(${test} PROPERTIES LABELS ${speed} TIMEOUT 600

@@ -38,18 +38,18 @@ if(TARN_SANITIZE)
   endif()
 endif()
 
-# Sanitizer builds are there to be run once, so they are made to compile fast: a library's sources in batches (a third
-# less time), tests without optimisation (another third of theirs).
+# Most builds are made once, so they are made to compile fast: a library's sources in batches (a third less time), tests
+# with little optimisation (another third of theirs), with sanitizers none.
 function(tarn_compile_in_batches target)
-  if(TARN_SANITIZE)
+  if(TARN_BATCHES)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
     # A batch's own file is no header, though the compiler takes the sources that it includes for some.
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   endif()
 endfunction()
-set(TARN_SANITIZED_TEST_OPTIONS "")
+set(TARN_TEST_OPTIONS -O1)
 if(TARN_SANITIZE)
-  set(TARN_SANITIZED_TEST_OPTIONS -O0)
+  set(TARN_TEST_OPTIONS -O0)
 endif()
 
 # The environment of every test of a sanitizer build; the suppressions are for libraries that are not ours.

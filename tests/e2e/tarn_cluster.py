@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TARN_BUILD_DIR", ROOT / "build" / "release"))
@@ -178,15 +179,29 @@ class Cluster:
     def up(self):
         return {s["name"] for s in self.status().get("servers", []) if s.get("state") == "up"}
 
-    def epoch(self):
-        return max((r.get("epoch", 0) for r in self.status().get("routers", [])), default=0)
+    def wait_back(self, name):
+        """Waits until `name`, started again, serves: it beats and the index has its blocks.
 
-    def wait_back(self, names, epoch):
-        """Waits until all are up in a later epoch: whoever died since is in its new life."""
-        wait_until(lambda: self.epoch() > epoch and self.up() == set(names), f"{names} back", 30)
+        A server that was away for less than DEAD_AFTER_S is back under the same epoch.
+        """
+        self.processes.wait_ready(name, lambda: port_answers(self.server_ports[name]))
+        begin = time.monotonic()
+
+        def serves():
+            server = self.server_status(name)
+            has_beaten = server.get("silent_ms", 1e9) < (time.monotonic() - begin) * 1000
+            return has_beaten and server["index_synced"] and self.up() == set(self.names)
+
+        wait_until(serves, f"{name} back", 30)
 
     def wait_up(self, names):
-        wait_until(lambda: self.up() == set(names), f"servers {sorted(names)} up", 30)
+        wait_until(
+            lambda: self.all_live(names) and self.up() == set(names), f"servers {sorted(names)} up"
+        )
+
+    def all_live(self, names):
+        """True; raises at once where one has ended, as one that could not start has."""
+        return all(self.processes.is_live(name) for name in names)
 
     def client(self, folder=None, **options):
         options.setdefault("endpoint", self.endpoint)

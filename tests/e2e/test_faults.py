@@ -64,7 +64,6 @@ def test_a_server_is_killed_in_mid_put_and_mid_get(tmp_path):
             fresh = list(range(kept[-1] + 1, kept[-1] + 1 + ROUND_BLOCKS))
             outcomes = put(space, kept, size, copies=2, timeout_ms=8000)
             assert_acknowledged(outcomes)
-            epoch = cluster.epoch()
             victim = dice.choice(cluster.names)
             killer = threading.Timer(dice.random() * 0.015, cluster.kill, [victim])
             putter, results = run_aside(
@@ -82,7 +81,7 @@ def test_a_server_is_killed_in_mid_put_and_mid_get(tmp_path):
             all_there(space, [n for n, o in done if o.outcome in ACKNOWLEDGED], size)
             cluster.start_server(victim)
             # Else the next death might be a second one at the same time.
-            cluster.wait_back(cluster.names, epoch)
+            cluster.wait_back(victim)
 
 
 def test_acknowledged_blocks_survive_the_death_of_one_server(tmp_path):
@@ -188,7 +187,8 @@ def test_garbage_on_a_bulk_port_loses_nothing_acknowledged(tmp_path):
             print(f"{victim} died {len(started)} times")
             all_there(space, numbers, 65536)
             assert session.resolve().version == 1
-            cluster.wait_up(cluster.names)
+            # Not wait_up(): the victim may die once more, and is started again.
+            wait_until(lambda: cluster.up() == set(cluster.names), "all servers up")
             assert put(space, [99], copies=2)[0].outcome == tarn.Outcome.ok
 
 

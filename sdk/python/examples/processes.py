@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -17,10 +18,18 @@ class Failed(Exception):
 
 
 def free_port():
-    """A TCP port on loopback that was free a moment ago, for programs that cannot bind port 0."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port on loopback that is free now, for programs that cannot bind port 0.
+
+    It lies outside the range of outgoing connections, so none takes it before the program does.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = (int(word) for word in file.read().split())
+    ports = [port for port in range(10_000, 65_536) if not first <= port <= last]
+    for port in random.sample(ports, min(100, len(ports))):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise Failed("no free TCP port outside of net.ipv4.ip_local_port_range")
 
 
 def wait_until(condition, what, timeout_s=30):
@@ -85,17 +94,20 @@ class Processes:
         """Path of the log of `name`."""
         return self.log_folder / f"{name}.log"
 
+    def is_live(self, name):
+        """True while `name` runs. Raises Failed with the end of its log when it has ended."""
+        status = self.children[name].poll()
+        if status is not None:
+            raise Failed(f"{name} ended with {status}\n{self.log_tail(name)}")
+        return True
+
     def wait_ready(self, name, condition, timeout_s=30):
         """Waits until `condition` is true. Raises Failed at once when the process has ended."""
 
-        def check():
-            status = self.children[name].poll()
-            if status is not None:
-                raise Failed(f"{name} ended with {status}\n{self.log_tail(name)}")
-            return condition()
-
         try:
-            return wait_until(check, f"start of {name}", timeout_s)
+            return wait_until(
+                lambda: self.is_live(name) and condition(), f"start of {name}", timeout_s
+            )
         except Failed as error:
             raise Failed(f"{error}; see {self.log(name)}") from None
 

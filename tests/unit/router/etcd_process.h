@@ -18,20 +18,9 @@
 
 #include <gtest/gtest.h>
 
-namespace tarn::testing {
+#include "common/base/free_port.h"
 
-// A port on loopback that was free a moment ago: etcd cannot say which it took.
-inline uint16_t free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  ::close(fd);
-  return ntohs(address.sin_port);
-}
+namespace tarn::testing {
 
 // A folder that goes with its owner.
 class TemporaryFolder {
