@@ -41,6 +41,22 @@ show_progress() {
   done
 }
 
+# What a failed stage has to say: ctest's failed tests, the last 60 lines of each without those of what went well; else
+# the end of its log.
+failure_of() {
+  if ! grep -qaE '^ *[0-9]+/[0-9]+ Test .*\*\*\*' "$1"; then
+    tail -n 60 "$1"
+    return
+  fi
+  awk '
+    function show(  i) { for (i = count > 60 ? count - 59 : 1; i <= count; i++) print lines[i]; count = 0 }
+    /^ *[0-9]+\/[0-9]+ Test +#/ { show(); failed = /\*\*\*/; if (failed) print; next }
+    /^ +Start +[0-9]+: / { show(); failed = 0 }
+    /^[0-9]+% tests passed/ { show(); failed = 1 }
+    failed && !/^\[ +(OK|RUN) +\]|^\[-+\]|^$/ { lines[++count] = $0 }
+    END { show() }' "$1"
+}
+
 run_stage() {
   local name=$1 start=$SECONDS status=0 log progress
   shift
@@ -57,7 +73,7 @@ run_stage() {
     grep -aE '^deps: warning' "$log" || true
   else
     echo "$(label "$name") FAILED after $((SECONDS - start)) s"
-    tail -n 60 "$log" | sed 's/^/    /'
+    failure_of "$log" | sed 's/^/    /'
     echo "The whole log: $log"
   fi
   return $status

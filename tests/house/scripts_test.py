@@ -47,6 +47,30 @@ class Stages(unittest.TestCase):
         self.assertNotIn("next", done.stdout)
         self.assertTrue(logs["x-bad.log"].startswith("1\n2\n"))
 
+    def test_a_failure_of_ctest_shows_what_the_failed_tests_printed(self):
+        log = """
+    Start 1: good
+1/3 Test #1: good ......................   Passed    0.10 sec
+    Start 2: bad
+2/3 Test #2: bad .......................***Failed    0.20 sec
+[ RUN      ] Ring.turns
+[       OK ] Ring.turns (1 ms)
+ring_test.cc:7: Failure
+    Start 3: also good
+3/3 Test #3: also good .................   Passed    0.10 sec
+67% tests passed, 1 tests failed out of 3
+"""
+        done, _ = bash(f"bad() {{ cat <<'END'\n{log}\nEND\nreturn 8; }}\nstages 1\nstage t bad\n")
+        shown = [line.strip() for line in done.stdout.splitlines()[1:-1]]
+        self.assertEqual(
+            shown,
+            [
+                "2/3 Test #2: bad .......................***Failed    0.20 sec",
+                "ring_test.cc:7: Failure",
+                "67% tests passed, 1 tests failed out of 3",
+            ],
+        )
+
     def test_a_soft_failure_goes_on_and_is_the_verdict(self):
         done, _ = bash("stages 2\nsoft_stage a false\nsoft_stage b true\nfinish\n")
         self.assertEqual(done.returncode, 1)
