@@ -212,14 +212,14 @@ class Cluster:
 
 @contextlib.contextmanager
 def supervised(cluster):
-    """Starts dead servers again at once, as systemd would; yields the list of their names."""
+    """Starts dead servers again at once, as systemd would; yields the list of (name, when)."""
     ended, started = threading.Event(), []
 
     def run():
         while not ended.wait(0.05):
             for name in cluster.names:
                 if cluster.processes.children[name].poll() is not None:
-                    started.append(name)
+                    started.append((name, time.monotonic()))
                     cluster.start_server(name, faults="")
 
     thread = threading.Thread(target=run, daemon=True)

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 
 import tarn
 from listening import tcp_ports
@@ -181,10 +182,12 @@ def test_garbage_on_a_bulk_port_loses_nothing_acknowledged(tmp_path):
         with supervised(cluster) as started:
             for port in bulk_ports_of(cluster, victim):
                 send_garbage(port)
-            begin = time.monotonic()
-            answers = wait_until(lambda: port_answers(cluster.server_ports[victim]), victim, 5)
-            assert answers and time.monotonic() - begin < 1, f"{victim} stayed away"
-            print(f"{victim} died {len(started)} times")
+            wait_until(lambda: port_answers(cluster.server_ports[victim]), victim, 5)
+            if started:
+                assert {name for name, _ in started} == {victim}
+                assert time.monotonic() - started[-1][1] < 1, f"{victim} stayed away"
+            else:
+                warnings.warn(f"this UCX lets {victim} live", stacklevel=1)
             all_there(space, numbers, 65536)
             assert session.resolve().version == 1
             # Not wait_up(): the victim may die once more, and is started again.

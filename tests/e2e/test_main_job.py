@@ -19,5 +19,8 @@ def test_a_session_outlives_its_worker_a_server_and_the_router():
     assert not [line for line in lines if line.startswith("NOT SO")]
     for turn in TURNS:
         assert any(line.startswith(f"{turn} ") for line in lines), f"no row of turn {turn}"
-    for killed in ("worker-[ab] killed", "server-[123] killed", "router killed"):
+    for killed in ("server-[123] killed", "router killed"):
         assert re.search(killed, done.stdout), f"nothing says: {killed}"
+    workers = {turn: re.search(rf"(?m)^{turn} +(worker-[ab]) ", done.stdout)[1] for turn in "12"}
+    assert workers["1"] != workers["2"]
+    assert f"-- {workers['1']} killed after 40 tokens of turn 2" in lines

@@ -88,6 +88,7 @@ class Demonstration:
         self.reference = reference
         self.block_tokens = cluster.config.block_tokens
         self.dead_workers = []
+        self.last_route = None  # (worker, endpoint)
         self.failures = []
         self.prefill_ms_per_token = 0.0
         self.history = 0  # tokens of the trunk so far
@@ -117,7 +118,9 @@ class Demonstration:
         answer = self._turn_of_trunk(2, kill_after=KILL_AFTER_TOKENS)
         victim = self.dead_workers[-1]
         self._print(f"{victim} killed after {answer.streamed_before} tokens of turn 2")
-        self._check(answer.worker != victim, "turn 2 went on with another worker")
+        ran_before = self.answers["turns"][0].worker
+        self._check(victim == ran_before, "the worker of turn 1 died in turn 2")
+        self._check(answer.worker != ran_before, "one that never saw the session went on")
         self._print_row("2", self.plan["turns"][1], answer)
 
     def _server_dies(self):
@@ -175,11 +178,17 @@ class Demonstration:
         self._check(lost <= self.block_tokens, f"{name}: {lost} <= {self.block_tokens} recomputed")
 
     def _ask_balanced(self, session, number, turn, kill_after=None):
-        """As a balancer does: asks the router for a worker, and for another when that one dies."""
+        """As a balancer does: asks the router for a worker, and for another when that one dies.
+
+        A turn in which the worker is to be killed begins on the one that ran the turn before, so
+        that whoever goes on with it has nothing but the session's id.
+        """
         fields = {"session": session, "turn": number, "prompt": turn[0], "max_tokens": turn[1]}
         deadline, streamed, gone = time.monotonic() + TURN_TIMEOUT_S, [], []
         while time.monotonic() < deadline:
-            worker, endpoint = self._route(session, exclude=gone)
+            if kill_after is None:
+                self.last_route = self._route(session, exclude=gone)
+            worker, endpoint = self.last_route
             self._check(worker not in self.dead_workers, f"turn {number} was not sent to the dead")
             tokens = []
             try:

@@ -54,8 +54,8 @@ void bind_session(nb::module_& module) {
             value_or_raise(without_gil([&] { return self.pin(pinned, options); }));
           },
           "pinned"_a, "options"_a = CallOptions(),
-          "Keeps its blocks from eviction, or lets them go. Raises Error: miss, unavailable, "
-          "deadline_exceeded.")
+          "Keeps the session past its TTL, or no longer. Its blocks may still be evicted.\n"
+          "Raises Error: miss, unavailable, deadline_exceeded.")
       .def(
           "set_ttl",
           [](Session& self, int64_t ttl_ms, const CallOptions& options) {

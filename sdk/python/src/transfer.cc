@@ -29,7 +29,7 @@ class PyTransfer {
   }
   bool poll() const { return x_transfer->poll(); }
   void cancel() { x_transfer->cancel(); }
-  int fileno() const { return x_transfer->fd(); }
+  int fd() const { return x_transfer->fd(); }
   bool all_ok() const { return x_transfer->all_ok(); }
   std::vector<BlockOutcome> outcomes() const {
     const auto all = x_transfer->outcomes();
@@ -91,9 +91,10 @@ void bind_transfer(nb::module_& module) {
       .def("poll", &PyTransfer::poll, "Returns True when it has ended. Never blocks.")
       .def("cancel", &PyTransfer::cancel,
            "Asks it to end soon; what is not done becomes cancelled.")
-      .def("fileno", &PyTransfer::fileno,
+      .def("fd", &PyTransfer::fd,
            "Returns a file descriptor that is readable once it has ended; valid as long as the "
            "Transfer.")
+      .def("fileno", &PyTransfer::fd, "fd() under the name that select and event loops call.")
       .def("outcomes", &PyTransfer::outcomes,
            "Returns a list of BlockOutcome, one for each item in the order of the call; settled "
            "once the "

@@ -12,7 +12,7 @@ HEADER = pathlib.Path(__file__).resolve().parents[2] / "cpp" / "include" / "tarn
 # What the header needs for itself: Python has exceptions, None, bytes and its own lifetimes.
 NOT_MIRRORED = {"Error", "Expected", "Done", "MoveOnly", "BlockHash", "Impl"}
 # Where the names of Python's protocols stand for the header's.
-RENAMED = {("Transfer", "fd"): "fileno", ("Slice", "of"): None, ("Slice", "data"): None}
+RENAMED = {("Slice", "of"): None, ("Slice", "data"): None}
 RENAMED |= {("Slice", "buffer_id"): None, ("Buffer", "data"): None}
 
 FUNCTION = re.compile(r"(?:static )?[\w:<>,&* ]+?[ &*](\w+)\(([^;{]*)\)[^;{]*[;{]")

@@ -257,14 +257,21 @@ class Session {
   // the new version; conflict, miss, invalid_argument, unavailable, deadline_exceeded.
   Expected<uint64_t> append(uint64_t expected_version, const Append& what,
                             CallOptions options = {});
+  // Its manifest as of now. Returns: miss, unavailable, deadline_exceeded.
   Expected<Manifest> resolve(CallOptions options = {}) const;
-  // A new session with the same blocks; copies no KV. An empty id draws one.
+  // A new session with the same blocks; copies no KV. An empty id draws one. Returns: exists, miss,
+  // unavailable, deadline_exceeded.
   Expected<Session> fork(std::string new_id = {}, CallOptions options = {}) const;
+  // Keeps the first blocks alone. Compare-and-swap as append(), and its codes.
   Expected<uint64_t> truncate(uint64_t expected_version, const Truncate& to,
                               CallOptions options = {});
+  // Keeps the session past its TTL, or no longer; its blocks may still be evicted. Returns: miss,
+  // unavailable, deadline_exceeded.
   Expected<Done> pin(bool pinned, CallOptions options = {});
-  // 0: never expires. Counted from now.
+  // 0: never expires. Counted from now. Returns: miss, invalid_argument, unavailable,
+  // deadline_exceeded.
   Expected<Done> set_ttl(int64_t ttl_ms, CallOptions options = {});
+  // Forgets the session; its blocks stay. Returns: unavailable, deadline_exceeded.
   Expected<Done> remove(CallOptions options = {});
 
  private:
