@@ -20,6 +20,7 @@ LEVELS = [
 APART = ("server", "router", "sdk")
 
 PUBLIC_HEADER = re.compile(r"(^|/)tarn/tarn\.h$")
+PUBLIC_PART = re.compile(r"(^|/)tarn/\w+\.h$")
 
 GRPC_FOLDERS = (
     r"common/rpc/|(server|router|cli)/([\w/]+/)?rpc/|router/member/"
@@ -73,7 +74,11 @@ def library_message(path, target):
 def direction_message(path, own_level, target):
     if PUBLIC_HEADER.search(target):
         return None
-    if path.endswith("include/tarn/tarn.h"):
+    if PUBLIC_PART.search(target) and not path.startswith("sdk/cpp/include/"):
+        return "include tarn/tarn.h, which brings its parts"
+    if path.startswith("sdk/cpp/include/") and PUBLIC_PART.search(target):
+        return None
+    if path.startswith("sdk/cpp/include/"):
         return "the public header includes the standard library only"
     if path.startswith("benchmarks/load/") and not target.startswith("benchmarks/"):
         return "benchmarks/load uses the public header only"

@@ -100,6 +100,10 @@ class Includes(Tree):
     def test_the_public_header_stands_alone(self):
         path = "sdk/cpp/include/tarn/tarn.h"
         self.assert_finds(path, header('#include "common/base/status.h"\n'), "standard library", 2)
+        self.assert_clean(path, header('#include "tarn/expected.h"\n'))
+
+    def test_a_part_of_the_public_header_is_included_by_it_alone(self):
+        self.assert_finds("cli/a.cc", '#include "tarn/expected.h"\n', "include tarn/tarn.h", 1)
 
     def test_the_load_generator_uses_the_public_header(self):
         text = '#include "sdk/cpp/include/tarn/tarn.h"\n#include "common/base/status.h"\n'

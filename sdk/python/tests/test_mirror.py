@@ -7,7 +7,7 @@ import unittest
 
 import tarn
 
-HEADER = pathlib.Path(__file__).resolve().parents[2] / "cpp" / "include" / "tarn" / "tarn.h"
+HEADERS = pathlib.Path(__file__).resolve().parents[2] / "cpp" / "include" / "tarn"
 
 # What the header needs for itself: Python has exceptions, None, bytes and its own lifetimes.
 NOT_MIRRORED = {"Error", "Expected", "Done", "MoveOnly", "BlockHash", "Impl"}
@@ -25,7 +25,7 @@ def without_comments(text):
 
 def declarations():
     """Yields (kind, name, body) of each class, struct and enum of the header."""
-    text = without_comments(HEADER.read_text())
+    text = "".join(without_comments(path.read_text()) for path in sorted(HEADERS.glob("*.h")))
     for match in re.finditer(r"^(class|struct|enum class) (?:\[\[\w+\]\] )?(\w+)", text, re.M):
         start = text.find("{", match.end())
         if text.find(";", match.end()) < start:
