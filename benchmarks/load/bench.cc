@@ -158,11 +158,12 @@ Expected<Report> run_lookups(Stage& stage, const Options& options) {
   lookup.hashes = options.hashes;
   lookup.calls = options.calls;
   lookup.is_exists = options.op == "exists";
-  const auto slice = run_lookup(lookup);
-  if (!slice) return slice.error();
-  const report::LatencyHistogram& latency = slice.value().latency;
+  const auto lookups = run_lookup(lookup);
+  if (!lookups) return lookups.error();
+  const report::Slice& calls = lookups.value().calls;
+  const report::LatencyHistogram& latency = calls.latency;
   const double hashes_per_s =
-      static_cast<double>(slice.value().blocks) * 1e9 / static_cast<double>(slice.value().wall_ns);
+      static_cast<double>(calls.blocks) * 1e9 / static_cast<double>(calls.wall_ns);
   Report out;
   out.json = begin_json(options);
   out.json.add("hashes", uint64_t{options.hashes})
@@ -170,7 +171,7 @@ Expected<Report> run_lookups(Stage& stage, const Options& options) {
       .add("p99_us", latency.quantile_us(0.99))
       .add("hashes_per_s", hashes_per_s)
       .add("calls", latency.count())
-      .add("indexed_blocks", lookup.indexed_blocks);
+      .add("indexed_blocks", lookups.value().indexed_blocks);
   add_machine(out.json);
   std::array<char, 200> text{};
   std::snprintf(text.data(), text.size(),

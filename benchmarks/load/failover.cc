@@ -145,11 +145,11 @@ Expected<std::string> route(Client& client, const Space& space, const Session& s
 }
 
 // Until the router names another than `dead`, and that one has the session's first block.
-Expected<Done> resume_elsewhere(Client& client, const Space& space, const Session& session,
-                                std::vector<Named>& workers, const std::string& dead) {
+Expected<Done> resume_elsewhere(Teller& teller, const Session& session, std::vector<Named>& workers,
+                                const std::string& dead) {
   const int64_t end_ns = now_ns() + kRoundNsMax;
   while (now_ns() < end_ns) {
-    const auto chosen = route(client, space, session);
+    const auto chosen = route(teller.client, teller.space, session);
     const size_t which = chosen ? place_of(workers, chosen.value()) : workers.size();
     if (which == workers.size() || chosen.value() == dead) {
       std::this_thread::sleep_for(kAskAgain);
@@ -201,7 +201,7 @@ Expected<report::Slice> kill_workers(Stage& stage, Cluster& cluster,
     if (which == workers.size()) continue;
     const int64_t begin_ns = now_ns();
     workers[which].process.kill_hard();
-    auto resumed = resume_elsewhere(client, space, story->session, workers, chosen.value());
+    auto resumed = resume_elsewhere(*teller, story->session, workers, chosen.value());
     if (!resumed) return resumed.error();
     count(slice, now_ns() - begin_ns);
     workers.erase(workers.begin() + static_cast<ptrdiff_t>(which));

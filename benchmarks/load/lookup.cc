@@ -89,14 +89,16 @@ Expected<std::vector<Chain>> fill_index(Client& client, Space& space,
 
 }  // namespace
 
-Expected<report::Slice> run_lookup(const LookupOptions& options) {
+Expected<Lookups> run_lookup(const LookupOptions& options) {
   auto client = Client::connect(options.client);
   if (!client) return client.error();
   auto space = client->open_space(bench_space("lookup"));
   if (!space) return space.error();
   const auto chains = fill_index(*client, *space, options);
   if (!chains) return chains.error();
-  report::Slice slice;
+  Lookups out;
+  out.indexed_blocks = chains.value().size() * options.hashes;
+  report::Slice& slice = out.calls;
   for (uint32_t call = 0; call < options.calls + kWarmUpCalls; ++call) {
     const Chain& chain = chains.value()[call % chains.value().size()];
     const int64_t begin_ns = now_ns();
@@ -111,7 +113,7 @@ Expected<report::Slice> run_lookup(const LookupOptions& options) {
     slice.wall_ns += took_ns;
     slice.latency.add(static_cast<uint64_t>(took_ns));
   }
-  return slice;
+  return out;
 }
 
 }  // namespace tarn::load

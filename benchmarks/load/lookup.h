@@ -13,9 +13,14 @@ struct LookupOptions {
   bool is_exists = false;  // asks the owners, else a router's index
 };
 
+struct Lookups {
+  uint64_t indexed_blocks = 0;  // put, all known before the first call
+  report::Slice calls;          // its blocks are hashes
+};
+
 // Puts small blocks in chains, waits until the router knows them all, and times calls that ask for
-// a whole chain, each present. Returns: a slice whose blocks are hashes; the first Error, also when
-// an answer was not that all are there.
-Expected<report::Slice> run_lookup(const LookupOptions& options);
+// a whole chain, each present. Returns: what was put and timed; the first Error, also when an
+// answer was not that all are there.
+Expected<Lookups> run_lookup(const LookupOptions& options);
 
 }  // namespace tarn::load

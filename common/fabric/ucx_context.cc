@@ -22,7 +22,7 @@ bool is_about_our_environment(std::string_view line) {
 }
 
 // UCX writes to stdout by itself, where our programs print their answers. Its errors are mostly
-// peers that went away: a warning for us.
+// peers that went away: a warning for us. The parameters are those that ucs_log_push_handler wants.
 ucs_log_func_rc_t to_our_log(const char*, unsigned, const char*, ucs_log_level_t level,
                              const ucs_log_component_config_t*, const char* format, va_list args) {
   std::array<char, 512> line{};

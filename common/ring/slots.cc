@@ -196,9 +196,16 @@ Servers with_room(const Board& board, const Servers& servers, uint32_t per_serve
   return out;
 }
 
-// Adds the learners that one slot lacks: copies first, then the domains that they should span.
-void repair_slot(Board& board, size_t slot_index, SlotEntry& slot, const ClusterConfig& config,
-                 uint32_t per_server_max) {
+// One slot of a table in the making, beside what its members have to do in the others.
+struct Draft {
+  Board& board;
+  size_t slot_index;
+  SlotEntry& slot;
+};
+
+// Adds the learners that the slot lacks: copies first, then the domains that they should span.
+void repair_slot(const Draft& draft, const ClusterConfig& config, uint32_t per_server_max) {
+  auto& [board, slot_index, slot] = draft;
   const Servers up = up_members(config);
   const uint32_t target = synced_target(config);
   const size_t domains = std::min<size_t>(target, domain_count(board, up));
@@ -217,8 +224,8 @@ void repair_slot(Board& board, size_t slot_index, SlotEntry& slot, const Cluster
 
 // Makes another server a learner of the slot in place of `heavy` if that evens the copies out and
 // the slot's copies span as many domains as before.
-bool relieve(Board& board, size_t slot_index, SlotEntry& slot, ServerId heavy,
-             const Servers& candidates) {
+bool relieve(const Draft& draft, ServerId heavy, const Servers& candidates) {
+  auto& [board, slot_index, slot] = draft;
   Servers rest = slot.synced;
   erase(rest, heavy);
   Servers others = candidates;
@@ -238,14 +245,15 @@ bool relieve(Board& board, size_t slot_index, SlotEntry& slot, ServerId heavy,
 }
 
 // Offers a settled slot to a server that would still have less than the one that it relieves.
-void rebalance_slot(Board& board, size_t slot_index, SlotEntry& slot, const Servers& candidates) {
-  if (!slot.learners.empty()) return;
-  Servers heaviest_first = slot.synced;
+void rebalance_slot(const Draft& draft, const Servers& candidates) {
+  const Board& board = draft.board;
+  if (!draft.slot.learners.empty()) return;
+  Servers heaviest_first = draft.slot.synced;
   std::sort(heaviest_first.begin(), heaviest_first.end(), [&](ServerId a, ServerId b) {
     return std::tuple(board.copy_load(a), a) > std::tuple(board.copy_load(b), b);
   });
   for (const ServerId heavy : heaviest_first) {
-    if (relieve(board, slot_index, slot, heavy, candidates)) return;
+    if (relieve(draft, heavy, candidates)) return;
   }
 }
 
@@ -402,13 +410,13 @@ SlotTable add_learners(const ClusterConfig& config, const LearnerOptions& option
     table[i].learners = up_among(board, table[i].learners);
     // Without a primary that answers there is nobody to learn from.
     if (!slot_is_available(config, SlotId{static_cast<uint32_t>(i)})) continue;
-    repair_slot(board, i, table[i], config, options.per_server_max);
+    repair_slot({board, i, table[i]}, config, options.per_server_max);
   }
   if (!options.rebalance) return table;
   for (size_t i = 0; i < table.size(); ++i) {
     if (!slot_is_available(config, SlotId{static_cast<uint32_t>(i)})) continue;
     const Servers candidates = with_room(board, up_members(config), options.per_server_max);
-    rebalance_slot(board, i, table[i], candidates);
+    rebalance_slot({board, i, table[i]}, candidates);
   }
   return table;
 }

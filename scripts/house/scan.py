@@ -32,7 +32,8 @@ class Function:
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """A function as a class or namespace declares it. `owner` is its class, "" for a free one."""
+    """A function as a header or class declares it, or a .cc defines it. `owner` is its class, ""
+    for a free one and for one that is defined outside of its class."""
 
     name: str
     line: int
@@ -95,6 +96,13 @@ class Source:
     @functools.cached_property
     def _cpp(self):
         return CppReader(self).read()
+
+    def comment_above(self, line):
+        """The whole lines of // that end right above `line` (counted from 1)."""
+        first = line - 1
+        while first > 0 and self.lines[first - 1].lstrip().startswith("//"):
+            first -= 1
+        return "\n".join(self.lines[first : line - 1])
 
     def line_at(self, offset):
         return bisect.bisect_right(self._line_starts, offset)
@@ -230,7 +238,7 @@ class CppReader:
         end = self.skip(at)
         if kind == "value":
             return end
-        self.declare(at)
+        self.declare(at, is_definition=True)
         stripped = header.strip()
         first = self.source.line_at(self.start + len(header) - len(header.lstrip()))
         name = re.sub(r"\s+", " ", stripped)[:80]
@@ -267,8 +275,9 @@ class CppReader:
         )
         self.start = self.start + len(header) + 1
 
-    def declare(self, end):
-        """Notes the statement that ends at `end` when it declares a function."""
+    def declare(self, end, is_definition=False):
+        """Notes the statement that ends at `end` when it declares a function. Outside of classes a
+        .cc may say X x(1, 2), so there only definitions count."""
         statement = self.code[self.start : end]
         plain = without_template(statement)
         if re.match(r"(using|typedef|friend|static_assert|extern\s+template|template\b)", plain):
@@ -278,7 +287,7 @@ class CppReader:
             return
         offset = self.start + len(statement) - len(statement.lstrip())
         scope = self.scopes[-1] if self.scopes else ["other", "", True]
-        if scope[0] == "class" or self.source.suffix == ".h":
+        if scope[0] == "class" or self.source.suffix == ".h" or is_definition:
             self.declarations.append(
                 Declaration(
                     call[0],

@@ -24,8 +24,7 @@ Status SlotTurn::wait_locked(uint64_t epoch, Instant deadline) {
                      std::to_string(x_newest_epoch));
 }
 
-bool SlotTurn::enter(uint64_t epoch, Instant deadline, Status& why) TARN_NO_THREAD_SAFETY_ANALYSIS {
-  const MutexLock lock(x_mutex);
+bool SlotTurn::enter_locked(uint64_t epoch, Instant deadline, Status& why) {
   if (x_taken && x_waiting >= kSlotQueueMax) {
     why = overloaded("session slot: " + std::to_string(kSlotQueueMax) + " commands wait already");
     return false;
@@ -38,11 +37,20 @@ bool SlotTurn::enter(uint64_t epoch, Instant deadline, Status& why) TARN_NO_THRE
   return true;
 }
 
-void SlotTurn::leave() TARN_NO_THREAD_SAFETY_ANALYSIS {
-  const MutexLock lock(x_mutex);
+void SlotTurn::leave_locked() {
   TARN_CHECK(x_taken);
   x_taken = false;
   x_changed.notify_all();
+}
+
+bool SlotTurn::enter(uint64_t epoch, Instant deadline, Status& why) {
+  const MutexLock lock(x_mutex);
+  return enter_locked(epoch, deadline, why);
+}
+
+void SlotTurn::leave() {
+  const MutexLock lock(x_mutex);
+  leave_locked();
 }
 
 void SlotTurn::set_newest_epoch(uint64_t epoch) {

@@ -28,6 +28,9 @@ class TARN_CAPABILITY("turn") SlotTurn {
   void set_newest_epoch(uint64_t epoch);
 
  private:
+  // The analysis reads no bodies of a capability's own functions: theirs are here.
+  bool enter_locked(uint64_t epoch, Instant deadline, Status& why) TARN_REQUIRES(x_mutex);
+  void leave_locked() TARN_REQUIRES(x_mutex);
   Status wait_locked(uint64_t epoch, Instant deadline) TARN_REQUIRES(x_mutex);
 
   const Clock& x_clock;

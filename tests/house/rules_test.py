@@ -53,6 +53,40 @@ class Limits(Tree):
             with self.subTest(text=text):
                 self.assert_clean("server/a.h", header(text))
 
+    def test_of_parameters_of_what_a_source_file_defines(self):
+        four = "void f(int a, int b, int c, int d) {\n  f(1, 2, 3, 4);\n}\n"
+        five = "int e;\nvoid f(int a, int b, int c, int d, int e) {\n  g(a, b, c, d, e);\n}\n"
+        self.assert_clean("server/a.cc", four)
+        self.assert_finds("server/b.cc", "namespace {\n" + five + "}\n", "f has 5", 3)
+        self.assert_finds("benchmarks/c.cc", five.replace(" f(", " X::f("), "f has 5", 2)
+        method = "struct X {\n  X(int a, int b, int c, int d, int e) {}\n};\n"
+        self.assert_finds("cli/d.cc", method, "X has 5", 2)
+        self.assert_clean("tests/unit/a_test.cc", five)
+
+    def test_of_parameters_lets_variables_and_calls_of_a_source_file_be(self):
+        for text in (
+            "const Table table(1, 2, 3, 4, 5);\n",
+            "auto table = make(1, 2, 3, 4, 5);\n",
+            "void g() {\n  Table table(1, 2, 3, 4, 5);\n  for (int i : f(1, 2, 3, 4, 5)) {}\n}\n",
+        ):
+            with self.subTest(text=text):
+                self.assert_clean("server/a.cc", text)
+
+    def test_of_parameters_lets_a_c_library_dictate_those_of_its_callbacks(self):
+        callback = "int on_log(int a, int b, int c, int d, int e) {\n  return a;\n}\n"
+        said = "// Called by UCX,\n// as ucs_push(f) wants it.\n"
+        handed = "void g() {\n  ucs_push(1, on_log);\n}\n"
+        self.assert_clean("common/fabric/ucx_a.cc", said + callback + handed)
+        self.assert_clean("common/fabric/ucx_b.cc", said + callback + handed.replace("1, ", "&"))
+        path = "common/fabric/ucx_c.cc"
+        self.assert_finds(path, callback + handed, "on_log has 5")
+        self.assert_finds(path, said + "\n" + callback + handed, "on_log has 5")
+        self.assert_finds(path, said + callback, "on_log has 5")
+        ours = handed.replace("ucs_push", "push")
+        self.assert_finds(path, said.replace("ucs_push", "push") + callback + ours, "on_log has 5")
+        other = callback.replace("on_log", "other")
+        self.assert_finds(path, said + callback + handed + said + other, "other has 5", 11)
+
     def test_of_methods_counts_overloads_once_and_no_operators(self):
         methods = "".join(f"  void f{i}();\n" for i in range(15))
         more = "  void f0(int);\n  bool operator==(const X&) const;\n  X(int);\n"
@@ -222,8 +256,8 @@ class OwnTree(unittest.TestCase):
         self.assertEqual(
             names,
             {
-                *("includes", "sizes", "declarations", "banned", "words", "headers"),
-                *("fault_points", "readme"),
+                *("includes", "sizes", "parameters", "public_methods", "banned", "words"),
+                *("headers", "fault_points", "readme"),
             },
         )
 

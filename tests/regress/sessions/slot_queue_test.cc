@@ -7,6 +7,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/mutex.h"
 #include "tests/unit/server/session/cluster_of_slots.h"
+#include "tests/unit/until.h"
 
 namespace tarn::session {
 namespace {
@@ -112,8 +113,7 @@ TEST_F(StoppedMember, so_many_commands_may_wait_and_no_more) {
       if (outcome == v1::OUTCOME_STALE_EPOCH) ++stale;
     });
   }
-  while (refused < 3)
-    std::this_thread::yield();
+  EXPECT_TRUE(until([&] { return refused == 3; })) << refused;
   EXPECT_EQ(stale, 0u);
   cluster.set_config(cluster.config());
   for (auto& thread : queued)

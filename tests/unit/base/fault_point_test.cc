@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/until.h"
+
 namespace tarn {
 namespace {
 
@@ -96,8 +98,7 @@ TEST_F(FaultPoints, hang_without_holding_up_other_points) {
     EXPECT_FALSE(TARN_FAULT_POINT("test.hang"));
     is_awake = true;
   });
-  while (fault::hits("test.hang") == 0)
-    std::this_thread::yield();
+  EXPECT_TRUE(until([] { return fault::hits("test.hang") > 0; }));
   EXPECT_EQ(hits(1), "F");
   EXPECT_FALSE(is_awake);
   sleeper.join();
