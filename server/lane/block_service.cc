@@ -53,9 +53,8 @@ void BlockService::on_message(uint64_t link, fabric::Bytes header, fabric::Paylo
   if (admitted.refusal != wire::Refusal::none) {
     x_desk.metrics.refused(admitted.refusal);
     if (!admitted.is_answerable() || x_found == nullptr) return;
-    x_desk.refuse(
-        *x_found, admitted.route,
-        invalid_argument("request: " + std::string(wire::refusal_name(admitted.refusal))));
+    const std::string words = "request: " + std::string(wire::refusal_name(admitted.refusal));
+    x_desk.replies.tell(*x_found, admitted.route, {x_desk.epoch(), Code::invalid_argument, words});
     return;
   }
   TARN_CHECK(x_found != nullptr);

@@ -7,8 +7,12 @@
 namespace tarn::lane {
 
 void Replies::refuse(Peer& peer, wire::Route route, const Refusal& why) {
-  TARN_CHECK(why.code != Code::ok);
   x_metrics.refused(why.code);
+  tell(peer, route, why);
+}
+
+void Replies::tell(Peer& peer, wire::Route route, const Refusal& why) {
+  TARN_CHECK(why.code != Code::ok);
   wire::ErrorReply reply;
   reply.epoch = why.epoch;
   reply.code = why.code;

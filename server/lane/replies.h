@@ -29,13 +29,15 @@ class Replies {
     send_signed(peer);
   }
 
-  // Refuses a whole request.
+  // Refuses a whole request, and counts it by its code.
   struct Refusal {
     Epoch epoch;
     Code code = Code::internal;
     std::string_view message;
   };
   void refuse(Peer& peer, wire::Route route, const Refusal& why);
+  // The same for what has been counted.
+  void tell(Peer& peer, wire::Route route, const Refusal& why);
 
   // A block, whose payload stays until `done`.
   struct Block {

@@ -115,14 +115,25 @@ std::vector<BentPut> bent_puts() {
   };
 }
 
+// The label of tarn_refused_total for a refusal that said so: what the guard finds malformed has
+// its own.
+std::string cause_of(Code code, const std::string& words) {
+  const std::string guard = "request: ";
+  if (words.starts_with(guard)) return "malformed_" + words.substr(guard.size());
+  return std::string(code_name(code));
+}
+
 TEST_F(HostileClient, EachBentPutIsRefusedInWordsAndLeavesNothing) {
   const auto payload = test_payload(50, 10'000);
   for (const BentPut& each : bent_puts()) {
     wire::PutRequest request = x_client->request_of({.hash = 50, .epoch = 3});
     each.bend(request);
+    auto counts = x_lane.refusals();
     const Answer answer = ask(request, payload);
     EXPECT_EQ(answer.code, each.code) << each.name << ": " << answer.words;
     EXPECT_NE(answer.words.find(each.says), std::string::npos) << each.name << ": " << answer.words;
+    ++counts[cause_of(answer.code, answer.words)];
+    EXPECT_EQ(x_lane.refusals(), counts) << each.name << ": counted once, by its cause";
     expect_nothing_left();
   }
   const wire::PutRequest good = x_client->request_of({.hash = 50, .epoch = 3});
@@ -201,6 +212,7 @@ TEST_F(HostileClient, TheGetOfABlockLargerThanItsMemoryMovesNothing) {
   }
   EXPECT_EQ(bytes, 10'000u) << "the one that fits";
   EXPECT_EQ(refused, 2);
+  EXPECT_EQ(x_lane.refused("invalid_argument"), 2u);
 }
 
 struct TicketCase {
@@ -232,6 +244,7 @@ TEST_F(HostileClient, ATicketsEndIsJudgedByTheGraceInForce) {
     const Code put = client.put({.hash = 1, .epoch = 3});
     EXPECT_EQ(put, each.code == Code::ok ? Code::exists : each.code) << each.name;
   }
+  EXPECT_EQ(x_lane.refusals(), (std::map<std::string, uint64_t>{{"unauthenticated", 6}}));
 }
 
 TEST_F(HostileClient, AConnectionWhoseTicketEndedLongAgoGoes) {

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <future>
-#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -10,6 +9,7 @@
 #include "server/lane/fabric_metrics.h"
 #include "server/lane/pool.h"
 #include "tests/unit/server/lane/rig.h"
+#include "tests/unit/until.h"
 
 namespace tarn::lane {
 namespace {
@@ -197,15 +197,9 @@ TEST_F(LaneThread, WhatAPortQuarantinesIsAMetricOfTheLane) {
   open(std::make_unique<StuckPort>(quarantined));
   const metrics::Counter& counter =
       x_registry.counter("tarn_fabric_quarantined_total", "x", {{"lane", "0"}});
-  const Instant end = system_clock().now() + std::chrono::seconds(5);
-  const auto becomes = [&](uint64_t value) {
-    while (counter.value() != value && system_clock().now() < end)
-      std::this_thread::yield();
-    return counter.value();
-  };
-  EXPECT_EQ(becomes(2), 2u);
+  EXPECT_TRUE(until([&] { return counter.value() == 2; })) << counter.value();
   quarantined = 5;
-  EXPECT_EQ(becomes(5), 5u);
+  EXPECT_TRUE(until([&] { return counter.value() == 5; })) << counter.value();
   x_lane->close();
   EXPECT_EQ(counter.value(), 5u) << "a lane without ports takes nothing back";
 }

@@ -102,14 +102,20 @@ void LaneRig::turn() {
   service->tick(clock.now());
 }
 
-uint64_t LaneRig::refused(std::string_view cause) const {
+std::map<std::string, uint64_t> LaneRig::refusals() const {
+  std::map<std::string, uint64_t> found;
   for (const auto& family : registry.collect()) {
     if (family.name != "tarn_refused_total") continue;
     for (const auto& sample : family.samples) {
-      if (sample.labels.at("cause") == cause) return std::get<uint64_t>(sample.value);
+      const uint64_t count = std::get<uint64_t>(sample.value);
+      if (count > 0) found[sample.labels.at("cause")] += count;
     }
   }
-  return 0;
+  return found;
+}
+
+uint64_t LaneRig::refused(const std::string& cause) const {
+  return refusals()[cause];
 }
 
 ClientRig::ClientRig(fabric::LoopHub& hub, LaneRig& l, Options o) : lane(l), options(std::move(o)) {

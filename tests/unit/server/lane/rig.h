@@ -37,7 +37,9 @@ class LaneRig {
   Status add_peer(const PeerSpec& spec);
   // One turn of what a lane's thread does.
   void turn();
-  uint64_t refused(std::string_view cause) const;
+  // tarn_refused_total by cause, without those that never happened.
+  std::map<std::string, uint64_t> refusals() const;
+  uint64_t refused(const std::string& cause) const;
 
   const Clock& clock;
   std::string name;

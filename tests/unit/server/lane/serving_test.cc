@@ -10,6 +10,7 @@ namespace tarn::lane {
 namespace {
 
 using Block = ClientRig::Block;
+using Counts = std::map<std::string, uint64_t>;
 
 class Serving : public testing::Test {
  protected:
@@ -81,14 +82,17 @@ TEST_F(Serving, AWrongEpochIsFencedForPutsAndNeverForGets) {
   EXPECT_EQ(client().put({.hash = 2, .epoch = 1}, &words), Code::stale_epoch);
   EXPECT_NE(words.find("5"), std::string::npos);
   EXPECT_EQ(client().put({.hash = 2, .epoch = 9}), Code::stale_epoch);
+  EXPECT_EQ(x_lane.refused("stale_epoch"), 2u);
   EXPECT_EQ(client().remove({.hash = 1, .epoch = 1}), Code::stale_epoch);
   EXPECT_EQ(client().get({.hash = 1, .epoch = 1}), Code::ok);
   EXPECT_EQ(client().put({.hash = 2, .epoch = 5}), Code::ok);
+  EXPECT_EQ(x_lane.refusals(), (Counts{{"stale_epoch", 3}}));
 }
 
 TEST_F(Serving, AServerThatIsNoMemberTakesNothing) {
   x_lane.set_config(make_config(1, 0));
   EXPECT_EQ(client().put({.hash = 1}), Code::unavailable);
+  EXPECT_EQ(x_lane.refusals(), (Counts{{"unavailable", 1}}));
 }
 
 TEST_F(Serving, AnExpiredTicketServesNothing) {
@@ -115,6 +119,7 @@ TEST_F(Serving, RightsAndSpacesBindTheTicket) {
   EXPECT_EQ(client().get({.hash = 1}), Code::not_found);
   ClientRig narrow(x_hub, x_lane, {.name = "narrow", .spaces = {SpaceId{{9}}}, .connection_id = 8});
   EXPECT_EQ(narrow.get({.hash = 1}), Code::permission_denied);
+  EXPECT_EQ(x_lane.refusals(), (Counts{{"permission_denied", 3}})) << "a miss is no refusal";
 }
 
 TEST_F(Serving, TenantsNeverMeet) {
@@ -141,12 +146,14 @@ TEST_F(Serving, OnlyServersActForOthersOrAsBackups) {
   ASSERT_TRUE(client().link->submit(op).is_ok());
   ASSERT_TRUE(client().until([&] { return ended; }));
   EXPECT_EQ(op.code, Code::permission_denied);
+  EXPECT_EQ(x_lane.refusals(), (Counts{{"permission_denied", 1}}));
 }
 
 TEST_F(Serving, TheAnchorsOwnerEnforcesTheExtent) {
   EXPECT_EQ(client().put({.hash = 1}), Code::ok);
   EXPECT_EQ(client().put({.hash = 2, .anchor = 1, .index = 1}), Code::ok);
   EXPECT_EQ(client().put({.hash = 3, .anchor = 1, .index = 1}), Code::extent_full);
+  EXPECT_EQ(x_lane.refused("extent_full"), 1u);
 }
 
 TEST_F(Serving, AClassThatCannotBeHadIsRefused) {
@@ -155,6 +162,7 @@ TEST_F(Serving, AClassThatCannotBeHadIsRefused) {
   EXPECT_NE(words.find("failure domains"), std::string::npos) << words;
   EXPECT_EQ(client().get({.hash = 1}), Code::not_found);
   EXPECT_EQ(client().put({.hash = 1, .copies = 2, .allow_less = true}), Code::kept_less);
+  EXPECT_EQ(x_lane.refusals(), (Counts{{"unavailable", 1}})) << "the class that was asked for";
   EXPECT_EQ(client().get({.hash = 1}), Code::ok);
 }
 
@@ -167,6 +175,7 @@ TEST_F(Serving, WrongBytesAreNotKept) {
   ASSERT_TRUE(client().begin_put(op, {.hash = 1}, ended).is_ok());
   ASSERT_TRUE(client().until([&] { return ended; }));
   EXPECT_EQ(op.code, Code::corrupt);
+  EXPECT_EQ(x_lane.refused("corrupt"), 1u);
   EXPECT_EQ(client().exists({.hash = 1}), Code::not_found);
   EXPECT_EQ(client().put({.hash = 1}), Code::ok);
 }
@@ -324,7 +333,7 @@ TEST_F(Hostile, APutWhosePayloadIsOfAnotherSizeIsToldSo) {
   ASSERT_TRUE(client().until([&] { return client().replies.contains(route.sequence); }));
   const auto& reply = std::get<wire::ErrorReply>(client().replies[route.sequence][0].reply);
   EXPECT_EQ(reply.code, Code::invalid_argument);
-  EXPECT_EQ(x_lane.refused("malformed_payload"), 1u);
+  EXPECT_EQ(x_lane.refusals(), (Counts{{"malformed_payload", 1}})) << "counted once";
 }
 
 TEST_F(Hostile, RandomBytesNeverHarm) {

@@ -1,4 +1,5 @@
 // Who may call what on a storage server, over real gRPC and TLS; and what streams show.
+#include <map>
 #include <set>
 #include <string>
 
@@ -85,11 +86,7 @@ std::vector<Rule> rules() {
 
 class Roles : public ServerTest {
  protected:
-  Server& start_settled() {
-    Server& server = start(options("s1", ""));
-    EXPECT_TRUE(until([&] { return server.epoch() > 0; }));
-    return server;
-  }
+  Server& start_settled() { return ServerTest::start_settled(options("s1", "")); }
 };
 
 TEST_F(Roles, EachMethodIsForItsRolesAlone) {
@@ -134,10 +131,14 @@ TEST_F(Roles, ACallerWithoutACertificateIsNobody) {
 TEST_F(Roles, AMalformedConnectIsToldWhatIsWrong) {
   Server& server = start_settled();
   Caller caller(server.advertised(), auth::Role::tenant, "acme");
+  std::map<Code, uint64_t> refused;
   const auto connect = [&](const v1::ConnectRequest& request) {
     v1::ConnectResponse answer;
-    return caller.run(
+    Status status = caller.run(
         [&](auto& context) { return caller.storage->Connect(&context, request, &answer); });
+    EXPECT_EQ(refused_connections(server, status.code()), ++refused[status.code()])
+        << "not counted: " << status.to_string();
+    return status;
   };
   TestClient helper(x_router, server.advertised(), fabric::Kind::grpc);
   v1::ConnectRequest request;

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <grpcpp/client_context.h>
@@ -25,6 +24,7 @@
 #include "proto/tarn/v1/storage.grpc.pb.h"
 #include "server/wiring.h"
 #include "tests/unit/server/rpc/fake_router.h"
+#include "tests/unit/until.h"
 
 namespace tarn::server {
 
@@ -57,6 +57,13 @@ inline rpc::TlsMaterial material_of(auth::Role role, const std::string& name) {
           .certificate_pem = pair.certificate_pem,
           .key_pem = pair.key_pem,
           .token = {}};
+}
+
+// Knows the cluster's CA, and has nothing to show.
+inline rpc::TlsMaterial nothing_to_show() {
+  rpc::TlsMaterial tls;
+  tls.ca_pem = auth::SecretsDir::open(secrets_dir()).value().ca_pem().value();
+  return tls;
 }
 
 inline std::vector<std::byte> payload_of(uint64_t hash, size_t bytes) {
@@ -270,14 +277,30 @@ class ServerTest : public testing::Test {
     return *x_servers.back();
   }
 
-  // Polls, for what another process's thread brings about.
-  static bool until(const std::function<bool()>& condition) {
-    const Instant end = system_clock().now() + std::chrono::seconds(10);
-    while (!condition()) {
-      if (system_clock().now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
+  // The same, and waits until it runs the config.
+  Server& start_settled(const ServerOptions& made) {
+    Server& server = start(made);
+    EXPECT_TRUE(runs_config(server));
+    return server;
+  }
+
+  bool runs_config(const Server& server) {
+    return until([&] { return server.epoch() >= x_router.config().epoch.value; });
+  }
+
+  // What the server says it has counted, by "name" or "name:cause"; 0 for what never happened.
+  static uint64_t counted(const Server& server, const std::string& name) {
+    const auto channel = rpc::open_channel(server.advertised(), auth::Role::server,
+                                           material_of(auth::Role::admin, "op"));
+    grpc::ClientContext context;
+    rpc::set_timeout(context, Millis(5000));
+    v1::GetStatsResponse stats;
+    const auto stub = v1::StorageControl::NewStub(channel.value());
+    EXPECT_TRUE(stub->GetStats(&context, {}, &stats).ok());
+    return (*stats.mutable_counters())[name];
+  }
+  static uint64_t refused_connections(const Server& server, Code cause) {
+    return counted(server, "tarn_connections_refused_total:" + std::string(code_name(cause)));
   }
 
   static std::string make_data() {
