@@ -3,14 +3,16 @@
 #include <isa-l/crc.h>
 
 #include <algorithm>
-#include <cstring>
+#include <span>
 
 #include "common/base/check.h"
+#include "common/block/copy_kernel.h"
 
 namespace tarn::block {
 namespace {
 
-constexpr size_t kCopyStepBytes = 4096;
+// Smaller copies go through the caches, where whoever asked for them finds them.
+constexpr size_t kUncachedBytesMin = 16 * 1024;
 // ISA-L counts in int.
 constexpr size_t kCallBytesMax = size_t{1} << 30;
 
@@ -35,20 +37,10 @@ uint32_t crc32c(uint32_t crc_before, const void* data, size_t bytes) {
   return ~state;
 }
 
-uint32_t crc32c_copy(void* to, const void* from, size_t bytes) {
-  auto* target = static_cast<uint8_t*>(to);
-  const auto* source = static_cast<const uint8_t*>(from);
-  TARN_DCHECK(bytes == 0 || target + bytes <= source || source + bytes <= target);
-  uint32_t state = ~uint32_t{0};
-  while (bytes > 0) {
-    const size_t step = std::min(bytes, kCopyStepBytes);
-    std::memcpy(target, source, step);
-    state = raw_crc32c(state, target, step);
-    target += step;
-    source += step;
-    bytes -= step;
-  }
-  return ~state;
+uint32_t crc32c_copy(void* to, const void* from, size_t bytes, uint32_t crc_before) {
+  const std::span<std::byte> target(static_cast<std::byte*>(to), bytes);
+  const bool is_cached = bytes < kUncachedBytesMin;
+  return crc32c_copy_by(is_cached ? CopyKernel::portable : copy_kernel(), target, from, crc_before);
 }
 
 }  // namespace tarn::block

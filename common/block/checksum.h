@@ -11,9 +11,10 @@ namespace tarn::block {
 // (unmasked) and the crc32 instruction of SSE4.2.
 uint32_t crc32c(uint32_t crc_before, const void* data, size_t bytes);
 
-// Copies and returns the CRC32C of the bytes copied, in steps of 4 KiB so that they are read from
-// memory once. The CRC is taken on the destination: what it covers is what lies there, whoever
-// writes to the source meanwhile. The ranges must not overlap.
-uint32_t crc32c_copy(void* to, const void* from, size_t bytes);
+// Copies, and returns the CRC32C of the bytes copied, going on from the CRC of what came before.
+// One pass by the best kernel of this machine (copy_kernel.h), so that the bytes are read from
+// memory once; large copies leave the caches alone. The CRC is that of what lies at the destination
+// then, whoever writes to the source meanwhile. The ranges must not overlap.
+uint32_t crc32c_copy(void* to, const void* from, size_t bytes, uint32_t crc_before = 0);
 
 }  // namespace tarn::block

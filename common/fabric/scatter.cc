@@ -1,16 +1,12 @@
 #include "common/fabric/scatter.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "common/base/check.h"
 #include "common/block/checksum.h"
 
 namespace tarn::fabric {
 namespace {
-
-// Small enough to stay in the first-level cache between the copy and the CRC.
-constexpr size_t kStepBytes = 4096;
 
 template <typename Part>
 uint64_t sum_of_sizes(std::span<const Part> parts) {
@@ -46,10 +42,8 @@ bool ScatterWriter::write(Bytes from) {
     if (x_part_index == x_into.size()) return false;
     const MutableBytes part = x_into[x_part_index];
     TARN_DCHECK(x_part_offset < part.size());
-    const size_t step = std::min({kStepBytes, from.size(), part.size() - x_part_offset});
-    std::byte* const to = part.data() + x_part_offset;
-    std::memcpy(to, from.data(), step);
-    x_crc32c = block::crc32c(x_crc32c, to, step);
+    const size_t step = std::min(from.size(), part.size() - x_part_offset);
+    x_crc32c = block::crc32c_copy(part.data() + x_part_offset, from.data(), step, x_crc32c);
     x_part_offset += step;
     x_bytes_written += step;
     from = from.subspan(step);

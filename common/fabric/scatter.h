@@ -15,7 +15,7 @@ uint64_t total_bytes(std::span<const MutableBytes> parts);
 uint32_t crc32c_of(std::span<const MutableBytes> parts);
 
 // Fills a scatter list piece by piece: copies and takes the CRC32C of what was written in one pass
-// of cache-sized steps. One-thread; lives on the stack of one receive. Does not own the parts.
+// (block::crc32c_copy). One-thread; lives on the stack of one receive. Does not own the parts.
 class ScatterWriter {
  public:
   explicit ScatterWriter(std::span<const MutableBytes> into) : x_into(into) {}
