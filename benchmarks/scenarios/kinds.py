@@ -1,0 +1,213 @@
+"""The kinds of scenarios: each sets up its cluster and clients, and returns rows and findings.
+
+A kind takes (folder, scenario, quick) and returns the table's rows, and the findings that the
+scenario's aims name.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+from scenario_cluster import Client, Cluster
+from network import Link, Loopback
+
+
+def link_of(scenario):
+    """The scenario's link, or loopback where it names no rate."""
+    if not scenario.get("rate_mbit"):
+        return Loopback()
+    return Link(scenario["rate_mbit"], scenario.get("queue_kib", 256))
+
+
+def scaled(value, quick):
+    """A tenth for a quick look."""
+    return max(1, value // 10) if quick else value
+
+
+def sigstop(folder, scenario, quick):
+    """A server that stops in the middle of everything: does each call end by its deadline?"""
+    rows = []
+    count, size = scenario["blocks"], scenario["block_bytes"]
+    seconds, timeout = scaled(scenario["seconds"], quick), scenario["timeout_ms"]
+    with Loopback() as link, Cluster(folder, link, dram=scenario["dram"]) as cluster:
+        for transport in scenario["transports"]:
+            with Client(cluster, transport=transport) as client:
+                client.ask("put", name="stop", count=count, block_bytes=size)
+                name = client.ask("transports")["transports"][0]
+                client.begin("ends_in_time", name="stop", count=count, block_bytes=size,
+                             seconds=seconds, timeout_ms=timeout)  # fmt: skip
+                time.sleep(seconds / 4)
+                os.kill(cluster.pid("server-1"), signal.SIGSTOP)
+                stopped = True
+                try:
+                    time.sleep(seconds / 2)
+                    os.kill(cluster.pid("server-1"), signal.SIGCONT)
+                    stopped = False
+                    seen = client.answer()
+                finally:
+                    if stopped:
+                        os.kill(cluster.pid("server-1"), signal.SIGCONT)
+                for call, times in seen.items():
+                    rows.append({"transport": name, "call": call, "deadline_ms": timeout,
+                                 "calls": times["count"], "p50_ms": times["p50_ms"],
+                                 "max_ms": times["max_ms"],
+                                 "past_deadline_ms": times["past_deadline_ms"],
+                                 "ended": times["ended"]})  # fmt: skip
+    return rows, {"past_deadline_ms": max(row["past_deadline_ms"] for row in rows)}
+
+
+def slow_reader(folder, scenario, quick):
+    """A reader stops in the middle of its gets: what does it cost the others?"""
+    rows, ratios = [], []
+    count, size = scenario["blocks"], scenario["block_bytes"]
+    seconds = scaled(scenario["seconds"], quick)
+    job = {"name": "slow", "count": count, "block_bytes": size, "seconds": seconds}
+    with link_of(scenario) as link, Cluster(folder, link, dram=scenario["dram"]) as cluster:
+        for transport in scenario["transports"]:
+            with contextlib.ExitStack() as stack:
+                others = [
+                    stack.enter_context(Client(cluster, transport=transport))
+                    for _ in range(scenario["others"])
+                ]
+                others[0].ask("put", name="slow", count=count, block_bytes=size)
+                before = measure(others, job)
+                readers = [
+                    stack.enter_context(Client(cluster, transport=transport))
+                    for _ in range(scenario["stopped"])
+                ]
+                for reader in readers:
+                    reader.begin("gets", **job | {"seconds": 2, "window": 32, "timeout_ms": 60_000})
+                time.sleep(0.5)
+                for reader in readers:
+                    reader.child.send_signal(signal.SIGSTOP)
+                during = measure(others, job)
+                for reader in readers:
+                    reader.child.send_signal(signal.SIGCONT)
+                for reader in readers:
+                    reader.answer()
+                after = measure(others, job)
+                name = others[0].ask("transports")["transports"][0]
+            for when, seen in (("before", before), ("stopped", during), ("after", after)):
+                rows.append({"transport": name, "readers": when} | seen)
+            # The machine's own drift is in before and after alike.
+            well = {name: (before[name] + after[name]) / 2 for name in ("gb_per_s", "p99_ms")}
+            ratios.append((well, during))
+    found = {
+        "goodput_ratio": round(min(d["gb_per_s"] / b["gb_per_s"] for b, d in ratios), 3),
+        "p99_ratio": round(max(d["p99_ms"] / b["p99_ms"] for b, d in ratios), 3),
+    }
+    return rows, found
+
+
+def measure(clients, job):
+    """All clients do the job at once: their sum of bytes per second, and the worst of the rest."""
+    for client in clients:
+        client.begin("gets", **job)
+    seen = [client.answer() for client in clients]
+    failed = {}
+    for each in seen:
+        for name, times in each["failed"].items():
+            failed[name] = failed.get(name, 0) + times
+    return {
+        "gb_per_s": round(sum(each["gb_per_s"] for each in seen), 4),
+        "p50_ms": max(each["p50_ms"] for each in seen),
+        "p99_ms": max(each["p99_ms"] for each in seen),
+        "p999_ms": max(each["p999_ms"] for each in seen),
+        "failed": failed,
+    }
+
+
+def incast(folder, scenario, quick):
+    """Many servers answer one client at once, through a port slower than they are."""
+    rows, found = [], {}
+    line = scenario["rate_mbit"] * 1e6
+    seconds = scaled(scenario["seconds"], quick)
+    for fan_in in scenario["fan_in"]:
+        with link_of(scenario) as link:
+            naive = naive_tcp(link, fan_in, scenario["block_bytes"], seconds)
+            rows.append({"sender": "naive TCP", "fan_in": fan_in}
+                        | share_of_line(naive, line))  # fmt: skip
+            inside = folder / f"fan-in-{fan_in}"
+            with Cluster(inside, link, servers=fan_in, dram=scenario["dram"]) as cluster:
+                for transport in scenario["transports"]:
+                    with Client(cluster, transport=transport) as client:
+                        count, size = scenario["blocks"], scenario["block_bytes"]
+                        client.ask("put", name="in", count=count, block_bytes=size)
+                        seen = client.ask("gets", name="in", count=count, block_bytes=size,
+                                          seconds=seconds, window=scenario["window"],
+                                          blocks_each=scenario["blocks_each"])  # fmt: skip
+                        row = {"sender": "tarn " + client.ask("transports")["transports"][0]}
+                        rows.append(row | {"fan_in": fan_in} | share_of_line(seen, line)
+                                    | {"failed": seen["failed"]})  # fmt: skip
+    tarn = [row["line_share"] for row in rows if row["sender"] != "naive TCP"]
+    found["line_share"] = min(tarn)
+    return rows, found
+
+
+def share_of_line(seen, line):
+    """Goodput beside the line's rate."""
+    return {
+        "gb_per_s": seen["gb_per_s"],
+        "line_share": round(seen["gb_per_s"] * 8e9 / line, 3),
+        "p50_ms": seen.get("p50_ms"),
+        "p99_ms": seen.get("p99_ms"),
+    }
+
+
+def naive_tcp(link, fan_in, size, seconds):
+    """So many senders, each answering a request with `size` bytes, all asked at once."""
+    program = str(pathlib.Path(__file__).resolve().parent / "naive_tcp.py")
+    command = [*link.servers_prefix, "/usr/bin/python3", program, "serve",
+               link.servers_address, str(fan_in), str(size)]  # fmt: skip
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        ports = json.loads(server.stdout.readline())
+        command = [*link.clients_prefix, "/usr/bin/python3", program, "ask",
+                   link.servers_address, json.dumps(ports), str(size), str(seconds)]  # fmt: skip
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return json.loads(done.stdout)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def hedge(folder, scenario, quick):
+    """One of two servers that hold each block stalls now and then: how long are the gets' tails?"""
+    rows = []
+    count, size = scenario["blocks"], scenario["block_bytes"]
+    seconds = scaled(scenario["seconds"], quick)
+    job = {"name": "hedge", "count": count, "block_bytes": size, "seconds": seconds, "window": 1}
+    with Loopback() as link, Cluster(folder, link, servers=2, dram=scenario["dram"]) as cluster:
+        for transport in scenario["transports"]:
+            with Client(cluster, transport=transport) as client:
+                client.ask("put", name="hedge", count=count, block_bytes=size, copies=2)
+                name = client.ask("transports")["transports"][0]
+                rows.append({"transport": name, "server_1": "well"} | measure([client], job))
+                ended = threading.Event()
+                stalls = threading.Thread(target=stall, args=(cluster, scenario, ended))
+                stalls.start()
+                try:
+                    seen = measure([client], job)
+                finally:
+                    ended.set()
+                    stalls.join()
+                rows.append({"transport": name, "server_1": "stalls"} | seen)
+    pairs = list(zip(rows[::2], rows[1::2], strict=True))
+    return rows, {"p999_ratio": round(max(s["p999_ms"] / w["p999_ms"] for w, s in pairs), 2)}
+
+
+def stall(cluster, scenario, ended):
+    """Stops server-1 for `stall_ms` out of each `every_ms` until `ended`."""
+    pid = cluster.pid("server-1")
+    try:
+        while not ended.wait((scenario["every_ms"] - scenario["stall_ms"]) / 1e3):
+            os.kill(pid, signal.SIGSTOP)
+            ended.wait(scenario["stall_ms"] / 1e3)
+            os.kill(pid, signal.SIGCONT)
+    finally:
+        os.kill(pid, signal.SIGCONT)
