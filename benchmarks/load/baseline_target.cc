@@ -12,9 +12,9 @@ constexpr std::string_view kSlice = "slice ";
 Expected<std::unique_ptr<BaselineTarget>> BaselineTarget::open(Stage& stage,
                                                                const BaselineOptions& options) {
   ChildOptions child;
-  child.words = {options.program, "--pool-mib", std::to_string(options.pool_mib)};
+  child.words = options.words;
+  child.environment = options.environment;
   child.is_talking = true;
-  if (options.is_shm) child.words.emplace_back("--shm");
   auto started = Child::start(stage, child);
   if (!started) return started.error();
   return std::unique_ptr<BaselineTarget>(new BaselineTarget(options, std::move(started).value()));
@@ -32,7 +32,7 @@ Expected<report::Slice> BaselineTarget::run(int64_t millis) {
     auto slice = report::Slice::from_line(std::string_view(*line).substr(kSlice.size()));
     if (slice) return *std::move(slice);
   }
-  return Error{Outcome::internal, "raw UCX says: " + *line};
+  return Error{Outcome::internal, x_options.name + " says: " + *line};
 }
 
 }  // namespace tarn::load

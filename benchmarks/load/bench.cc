@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "benchmarks/load/baseline_target.h"
 #include "benchmarks/load/cluster.h"
@@ -20,6 +21,8 @@ namespace {
 
 constexpr uint32_t kFailoverServers = 3;
 constexpr double kUncheckedShare = 0.4;
+// The interpreter that the extension is built for.
+constexpr const char* kPythonProgram = TARN_PYTHON_PROGRAM;
 // Nothing that is looked up may have been evicted.
 constexpr uint64_t kLookupDramMib = 4096;
 
@@ -77,68 +80,136 @@ Expected<Reach> reach(Stage& stage, const Options& options, uint32_t servers) {
   return out;
 }
 
-Expected<std::vector<std::unique_ptr<BaselineTarget>>> open_baselines(Stage& stage,
-                                                                      const Options& options) {
-  std::vector<std::unique_ptr<BaselineTarget>> targets;
-  if (options.baseline != "ucx") return targets;
-  for (const bool is_checked : {true, false}) {
-    BaselineOptions baseline;
-    baseline.program = own_folder() + "/tarn-bench-ucx";
-    baseline.workload = options.workload;
-    baseline.is_shm = options.transport == "shm";
-    baseline.is_checked = is_checked;
-    auto target = BaselineTarget::open(stage, baseline);
-    if (!target) return target.error();
-    targets.push_back(std::move(target).value());
-  }
-  return targets;
+// Turns that are taken one after another, and what their rows and keys are called.
+struct Party {
+  std::unique_ptr<Target> target;
+  double share = 1;
+};
+
+Expected<Party> open_party(Stage& stage, const BaselineOptions& options, double share) {
+  auto target = BaselineTarget::open(stage, options);
+  if (!target) return target.error();
+  return Party{std::move(target).value(), share};
 }
 
+// The baseline, then the baseline without checksums; none where none is wanted.
+Expected<std::vector<Party>> open_baselines(Stage& stage, const Options& options) {
+  std::vector<Party> parties;
+  if (options.baseline == "none") return parties;
+  for (const bool is_checked : {true, false}) {
+    BaselineOptions baseline;
+    baseline.name = options.baseline;
+    baseline.words = {own_folder() + "/tarn-bench-" + options.baseline};
+    if (options.baseline == "ucx" && options.transport == "shm") baseline.words.push_back("--shm");
+    baseline.workload = options.workload;
+    baseline.is_checked = is_checked;
+    auto party = open_party(stage, baseline, is_checked ? 1 : kUncheckedShare);
+    if (!party) return party.error();
+    parties.push_back(std::move(party).value());
+  }
+  return parties;
+}
+
+std::string join(const std::vector<pid_t>& processes) {
+  std::string text;
+  for (const pid_t process : processes)
+    text += (text.empty() ? "" : ",") + std::to_string(process);
+  return text;
+}
+
+Expected<Party> open_python(Stage& stage, const Options& options, const Reach& cluster) {
+  BaselineOptions python;
+  python.name = "python";
+  python.words = {kPythonProgram, "-B", own_folder() + "/python_loop.py"};
+  python.words.insert(python.words.end(), {"--transport", options.transport});
+  python.words.insert(python.words.end(),
+                      {"--working-set-mib", std::to_string(options.working_set_mib)});
+  python.words.insert(python.words.end(), {"--servers", join(cluster.servers)});
+  python.environment = {"PYTHONPATH=" + own_folder() + "/../python",
+                        "TARN_ENDPOINT=" + cluster.client.endpoint,
+                        "TARN_CREDENTIALS=" + cluster.client.credentials};
+  python.workload = options.workload;
+  return open_party(stage, python, 1);
+}
+
+void add_baseline(Report& out, const report::Figures& ours, const report::Slice& theirs_slice,
+                  const report::Slice& unchecked_slice) {
+  const report::Figures theirs = report::figures_of(theirs_slice);
+  const report::Figures unchecked = report::figures_of(unchecked_slice);
+  const report::Figures ratio = report::ratio_of(ours, theirs);
+  out.json.add("baseline", report::json_of(theirs))
+      .add("ratio", report::json_of_ratio(ratio))
+      .add("baseline_nocrc", report::json_of(unchecked));
+}
+
+std::string heading(const Options& options, const TarnTarget& tarn) {
+  return options.op + ", " + std::to_string(options.workload.block_bytes) + " bytes, " +
+         std::to_string(options.workload.inflight) + " in flight, " + tarn.transport() + "\n" +
+         head();
+}
+
+void add_workload(report::JsonObject& json, const Options& options, const TarnTarget& tarn) {
+  json.add("block_bytes", options.workload.block_bytes)
+      .add("inflight", uint64_t{options.workload.inflight})
+      .add("transport", options.transport)
+      .add("connection", tarn.transport());
+}
+
+// `slices`: Tarn's, those of the baseline if any, Python's if any.
 Report transfer_report(const Options& options, const TarnTarget& tarn,
                        const std::vector<report::Slice>& slices) {
   Report out;
   out.json = begin_json(options);
-  out.json.add("block_bytes", options.workload.block_bytes)
-      .add("inflight", uint64_t{options.workload.inflight})
-      .add("transport", options.transport)
-      .add("connection", tarn.transport());
+  add_workload(out.json, options, tarn);
   const report::Figures ours = report::figures_of(slices[0]);
   out.json.add("tarn", report::json_of(ours)).add("errors", slices[0].errors);
-  out.table = options.op + ", " + std::to_string(options.workload.block_bytes) + " bytes, " +
-              std::to_string(options.workload.inflight) + " in flight, " + tarn.transport() + "\n" +
-              head() + row("tarn", ours);
-  if (slices.size() > 1) {
+  out.table = heading(options, tarn) + row("tarn", ours);
+  if (options.baseline != "none") {
+    add_baseline(out, ours, slices[1], slices[2]);
     const report::Figures theirs = report::figures_of(slices[1]);
-    const report::Figures unchecked = report::figures_of(slices[2]);
-    const report::Figures ratio = report::ratio_of(ours, theirs);
-    out.json.add("baseline", report::json_of(theirs))
-        .add("ratio", report::json_of_ratio(ratio))
-        .add("baseline_nocrc", report::json_of(unchecked));
-    out.table += row("ucx", theirs) + row("ratio", ratio) + row("ucx-nocrc", unchecked);
+    out.table += row(options.baseline, theirs) + row("ratio", report::ratio_of(ours, theirs)) +
+                 row(options.baseline + "-nocrc", report::figures_of(slices[2]));
+  }
+  if (options.has_python) {
+    const report::Figures python = report::figures_of(slices.back());
+    const report::Figures ratio = report::ratio_of(python, ours);
+    out.json.add("python", report::json_of(python))
+        .add("python_ratio", report::json_of_ratio(ratio));
+    out.table += row("python", python) + row("python/tarn", ratio);
   }
   out.json.add("cpu_covers", options.is_attached() ? "client" : "client and servers");
   return out;
 }
 
+Expected<std::unique_ptr<TarnTarget>> open_tarn(const Options& options, const Reach& cluster,
+                                                Op op) {
+  TarnTargetOptions tarn;
+  tarn.client = cluster.client;
+  tarn.workload = options.workload;
+  tarn.workload.op = op;
+  tarn.working_set_bytes = options.working_set_mib << 20;
+  tarn.servers = cluster.servers;
+  if (!options.is_attached()) tarn.fill_bytes = (options.dram_mib << 20) * 11 / 10;
+  return TarnTarget::open(tarn);
+}
+
 Expected<Report> run_transfers(Stage& stage, const Options& options) {
   auto cluster = reach(stage, options, 1);
   if (!cluster) return cluster.error();
-  TarnTargetOptions tarn_options;
-  tarn_options.client = cluster->client;
-  tarn_options.workload = options.workload;
-  tarn_options.workload.op = options.op == "put" ? Op::put : Op::get;
-  tarn_options.working_set_bytes = options.working_set_mib << 20;
-  tarn_options.servers = cluster->servers;
-  if (!options.is_attached()) tarn_options.fill_bytes = (options.dram_mib << 20) * 11 / 10;
-  auto tarn = TarnTarget::open(tarn_options);
-  if (!tarn) return tarn.error();
   Options same = options;
-  same.workload = tarn_options.workload;
-  auto baselines = open_baselines(stage, same);
-  if (!baselines) return baselines.error();
+  same.workload.op = options.op == "put" ? Op::put : Op::get;
+  auto tarn = open_tarn(options, *cluster, same.workload.op);
+  if (!tarn) return tarn.error();
+  auto others = open_baselines(stage, same);
+  if (!others) return others.error();
+  if (options.has_python) {
+    auto python = open_python(stage, same, *cluster);
+    if (!python) return python.error();
+    others->push_back(std::move(python).value());
+  }
   std::vector<Turn> turns = {{tarn.value().get(), 1}};
-  for (const auto& baseline : baselines.value())
-    turns.push_back({baseline.get(), turns.size() == 1 ? 1 : kUncheckedShare});
+  for (const Party& other : *others)
+    turns.push_back({other.target.get(), other.share});
   Plan plan;
   plan.total_ms = static_cast<int64_t>(options.seconds * 1000);
   const auto slices = interleave(turns, plan);
@@ -166,6 +237,7 @@ Expected<Report> run_lookups(Stage& stage, const Options& options) {
       static_cast<double>(calls.blocks) * 1e9 / static_cast<double>(calls.wall_ns);
   Report out;
   out.json = begin_json(options);
+  if (lookup.is_exists) out.json.add("keys", uint64_t{options.hashes});
   out.json.add("hashes", uint64_t{options.hashes})
       .add("p50_us", latency.quantile_us(0.5))
       .add("p99_us", latency.quantile_us(0.99))

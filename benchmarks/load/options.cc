@@ -1,6 +1,7 @@
 #include "benchmarks/load/options.h"
 
 #include <CLI/CLI.hpp>
+#include <iostream>
 
 namespace tarn::load {
 
@@ -24,12 +25,14 @@ bool parse(int argc, char** argv, Options* options, int* status) {
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
   app.add_option("--baseline", options->baseline, "put, get: what runs in between")
-      ->check(CLI::IsMember({"ucx", "none"}))
+      ->check(CLI::IsMember({"ucx", "copy", "none"}))
       ->capture_default_str();
+  app.add_flag("--python", options->has_python,
+               "get: the same loop from Python runs in between, too (build with TARN_PYTHON=ON)");
   app.add_option("--json", options->json, "Writes the figures into this file, too");
   app.add_option("--endpoint", options->endpoint, "HOST:PORT of routers that run already");
   app.add_option("--credentials", options->credentials, "Folder with what they ask to be shown");
-  app.add_option("--hashes", options->hashes, "match, exists: hashes of one call")
+  app.add_option("--hashes,--keys", options->hashes, "match, exists: of one call")
       ->check(CLI::Range(1, 8192))
       ->capture_default_str();
   app.add_option("--calls", options->calls, "match, exists: calls that are timed")
@@ -49,6 +52,11 @@ bool parse(int argc, char** argv, Options* options, int* status) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     *status = app.exit(error);
+    return false;
+  }
+  if (options->has_python && options->op != "get") {
+    std::cerr << "--python: --op get alone has a loop in Python\n";
+    *status = 1;
     return false;
   }
   return true;

@@ -13,6 +13,7 @@ struct Options {
   std::string transport = "tcp";
   double seconds = 10;
   std::string baseline = "none";
+  bool has_python = false;  // the same loop from Python runs in between
   std::string json;
   std::string endpoint;
   std::string credentials;

@@ -1,5 +1,6 @@
 #include "benchmarks/load/child.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -113,14 +114,19 @@ TEST(CpuTimeTest, OwnTimeRises) {
   EXPECT_EQ(cpu_ns_of(-1), 0);
 }
 
-class BaselineTest : public testing::TestWithParam<Op> {};
-
-TEST_P(BaselineTest, RawUcxMovesBlocksIntact) {
-  Stage stage;
+BaselineOptions baseline(const std::string& name) {
   BaselineOptions options;
-  options.program = TARN_BINARY_DIR "/benchmarks/tarn-bench-ucx";
-  options.pool_mib = 8;
-  options.workload = {GetParam(), 256 << 10, 4};
+  options.name = name;
+  options.words = {TARN_BINARY_DIR "/benchmarks/tarn-bench-" + name, "--pool-mib", "8"};
+  return options;
+}
+
+class BaselineTest : public testing::TestWithParam<std::tuple<const char*, Op>> {};
+
+TEST_P(BaselineTest, MovesBlocksIntact) {
+  Stage stage;
+  BaselineOptions options = baseline(std::get<0>(GetParam()));
+  options.workload = {std::get<1>(GetParam()), 256 << 10, 4};
   auto target = BaselineTarget::open(stage, options);
   ASSERT_TRUE(target) << target.error().message;
   const auto slice = target.value()->run(50);
@@ -132,17 +138,21 @@ TEST_P(BaselineTest, RawUcxMovesBlocksIntact) {
   EXPECT_GT(slice.value().cpu_ns, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, BaselineTest, testing::Values(Op::get, Op::put));
+INSTANTIATE_TEST_SUITE_P(Ops, BaselineTest,
+                         testing::Combine(testing::Values("ucx", "copy"),
+                                          testing::Values(Op::get, Op::put)));
 
 TEST(BaselineTest, WhatDoesNotFitIsAnError) {
-  Stage stage;
-  BaselineOptions options;
-  options.program = TARN_BINARY_DIR "/benchmarks/tarn-bench-ucx";
-  options.pool_mib = 8;
-  options.workload = {Op::get, 64 << 20, 256};
-  auto target = BaselineTarget::open(stage, options);
-  ASSERT_TRUE(target);
-  EXPECT_FALSE(target.value()->run(10));
+  for (const char* const name : {"ucx", "copy"}) {
+    Stage stage;
+    BaselineOptions options = baseline(name);
+    options.workload = {Op::get, 64 << 20, 256};
+    auto target = BaselineTarget::open(stage, options);
+    ASSERT_TRUE(target);
+    const auto slice = target.value()->run(10);
+    ASSERT_FALSE(slice) << name;
+    EXPECT_THAT(slice.error().message, testing::StartsWith(std::string(name) + " says: error "));
+  }
 }
 
 }  // namespace

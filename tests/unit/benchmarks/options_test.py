@@ -61,6 +61,7 @@ class Options(unittest.TestCase):
         wanted = {
             *("--op", "--block-bytes", "--inflight", "--transport", "--seconds", "--baseline"),
             *("--json", "--endpoint", "--credentials", "--hashes", "--calls", "--rounds"),
+            *("--keys", "--python"),
         }
         self.assertEqual(wanted - shown, set())
         self.assertNotIn("--worker", shown, "that is between tarn-bench and itself")
@@ -79,6 +80,8 @@ class Options(unittest.TestCase):
             (("--seconds", "-1"), "--seconds"),
             (("--baseline", "nixl"), "--baseline"),
             (("--hashes", "8193"), "--hashes"),
+            (("--op", "exists", "--keys", "0"), "--keys"),
+            (("--op", "put", "--python"), "--python"),
             (("--calls", "0"), "--calls"),
             (("--rounds", "0"), "--rounds"),
             (("--sekonds", "1"), "--sekonds"),
@@ -143,6 +146,30 @@ class Attached(unittest.TestCase):
         self.assertLessEqual(report["tarn"]["p50_us"], report["tarn"]["p99_us"])
         for word in ("GB/s", "p50 us", "ucx-nocrc", "ratio"):
             self.assertIn(word, self.table)
+
+    def test_the_copy_baseline_has_the_same_keys(self):
+        report = self.report(
+            *("--op", "get", "--block-bytes", "262144", "--inflight", "2", "--transport", "tcp"),
+            *("--seconds", "0.6", "--baseline", "copy", "--working-set-mib", "8"),
+        )
+        self.assertEqual(lacking(report, TRANSFERS), [])
+        self.assertLess(report["ratio"]["gb_per_s"], 1, "a copy is less work than TCP")
+        self.assertIn("copy-nocrc", self.table)
+
+    def test_exists_says_how_many_keys(self):
+        report = self.report("--op", "exists", "--keys", "100", "--calls", "20")
+        self.assertEqual(lacking(report, LOOKUPS), [])
+        self.assertEqual(report["keys"], 100)
+
+    @unittest.skipUnless((BUILD / "python" / "tarn").exists(), "built with TARN_PYTHON=OFF")
+    def test_python_runs_the_same_loop(self):
+        report = self.report(
+            *("--op", "get", "--block-bytes", "65536", "--inflight", "2", "--transport", "grpc"),
+            *("--seconds", "0.6", "--working-set-mib", "4", "--python"),
+        )
+        self.assertEqual(lacking(report, {"python": FIGURES, "python_ratio": RATIO}), [])
+        self.assertGreater(report["python"]["gb_per_s"], 0)
+        self.assertIn("python/tarn", self.table)
 
     def test_without_a_baseline_there_is_no_ratio(self):
         report = self.report(
