@@ -12,6 +12,8 @@ namespace {
 
 // Events that one turn at the lock takes in.
 constexpr size_t kEventsPerTurn = 128;
+// Events by which the memory that one of them touches is asked for ahead.
+constexpr size_t kChunksAhead = 4;
 
 bool is_sound(const StoredBlock& block) {
   const bool tier = block.tier >= Tier::dram && block.tier <= Tier::object;
@@ -22,6 +24,12 @@ bool is_sound(const StoredBlock& block) {
 }
 
 }  // namespace
+
+// An event, with the place of a block that is sound.
+struct Change {
+  std::optional<Place> place;
+  bool removed = false;
+};
 
 Index::Index(uint64_t seed) : x_seed(seed) {}
 Index::~Index() = default;
@@ -52,9 +60,9 @@ std::optional<Place> Index::place_of(const StoredBlock& block) const {
   place.block = &block;
   place.domain = {block.tenant, block.space};
   place.position = ring::position_of(block.tenant, block.space, block.anchor);
-  place.anchor_print = fingerprint_of(x_seed, block.tenant, block.space, block.anchor);
-  place.print = block.index == 0 ? place.anchor_print
-                                 : fingerprint_of(x_seed, block.tenant, block.space, block.hash);
+  const DomainKey key = domain_key(x_seed, block.tenant, block.space);
+  place.anchor_print = fingerprint_of(key, block.anchor);
+  place.print = block.index == 0 ? place.anchor_print : fingerprint_of(key, block.hash);
   return place;
 }
 
@@ -142,33 +150,46 @@ void Index::remove(Handle handle, const StoredBlock& block, const Place& place) 
   });
 }
 
-void Index::apply_one(Handle handle, Server& server, const BlockEvent& event) {
-  const auto place = place_of(event.block);
-  if (!place) {
+void Index::apply_one(Handle handle, Server& server, const Change& change) {
+  if (!change.place) {
     ++x_refused;
     return;
   }
+  const Place& place = *change.place;
+  const StoredBlock& block = *place.block;
   Scan* scan = server.scan.get();
-  const bool in_scan = scan != nullptr && scan->area.range == range_of(place->position);
-  const uint64_t tombstone = tombstone_key(place->print, event.block);
-  if (event.removed) {
+  const bool in_scan = scan != nullptr && scan->area.range == range_of(place.position);
+  const uint64_t tombstone = tombstone_key(place.print, block);
+  if (change.removed) {
     if (in_scan) scan->tombstones.insert(tombstone);
-    remove(handle, event.block, *place);
+    remove(handle, block, place);
     return;
   }
   if (in_scan) scan->tombstones.erase(tombstone);
-  if (!add(handle, event.block, *place)) ++x_refused;
+  if (!add(handle, block, place)) ++x_refused;
 }
 
 void Index::apply(Handle handle, std::span<const BlockEvent> events) {
+  std::vector<Change> changes(std::min(events.size(), kEventsPerTurn));
+  std::vector<Fingerprint> anchors(changes.size());
   while (!events.empty()) {
     const auto some = events.first(std::min(events.size(), kEventsPerTurn));
     events = events.subspan(some.size());
+    for (size_t i = 0; i < some.size(); ++i) {
+      changes[i] = {place_of(some[i].block), some[i].removed};
+      anchors[i] = changes[i].place ? changes[i].place->anchor_print : 0;
+    }
     const WriteTurn turn(x_lock);
     Server* server = live_server(handle);
     if (server == nullptr) return;
-    for (const BlockEvent& event : some)
-      apply_one(handle, *server, event);
+    for (size_t i = 0; i < some.size(); ++i) {
+      x_rows.fetch_ahead(anchors, i, 1);
+      const size_t then = i + kChunksAhead;
+      if (then < some.size() && changes[then].place) {
+        x_rows.fetch_chunk(changes[then].place->print);
+      }
+      apply_one(handle, *server, changes[i]);
+    }
   }
 }
 
@@ -223,7 +244,9 @@ void Index::sweep_retired() {
 
 IndexStats Index::stats() const {
   const ReadTurn turn(x_lock);
-  return {x_rows.block_count(), x_rows.row_count(), x_rows.memory_bytes(), x_refused};
+  IndexStats stats = x_rows.stats();
+  stats.refused = x_refused;
+  return stats;
 }
 
 }  // namespace tarn::index

@@ -20,6 +20,7 @@
 
 namespace tarn::index {
 
+struct Change;
 struct Coverage;
 struct Place;
 
@@ -55,7 +56,8 @@ class Index {
   // With `complete`, forgets what the server did not show in the area.
   void end_scan(Handle handle, bool complete);
 
-  // The longest prefix of the chain whose blocks are somewhere in all shards asked for.
+  // The longest prefix of the chain whose blocks are somewhere in all shards asked for. The others
+  // take hashes only.
   MatchAnswer match(const ChainQuery& query) const;
   // One for each hash, in that order.
   std::vector<Located> locate(const ChainQuery& query) const;
@@ -90,7 +92,7 @@ class Index {
   std::optional<RowRef> row_for(const Place& place, Handle handle) TARN_REQUIRES(x_lock);
   bool seat(RowRef row, const Place& place, Handle handle) TARN_REQUIRES(x_lock);
   void remove(Handle handle, const StoredBlock& block, const Place& place) TARN_REQUIRES(x_lock);
-  void apply_one(Handle handle, Server& server, const BlockEvent& event) TARN_REQUIRES(x_lock);
+  void apply_one(Handle handle, Server& server, const Change& change) TARN_REQUIRES(x_lock);
   void retain_seen(Handle handle, const Scan& scan, RowRef row) TARN_REQUIRES(x_lock);
   void add_seen(Handle handle, Server& server, const StoredBlock& block) TARN_REQUIRES(x_lock);
   bool end_extent_scan(Handle handle, bool complete);
@@ -99,6 +101,8 @@ class Index {
       TARN_REQUIRES_SHARED(x_lock);
   bool match_some(const ChainQuery& query, std::span<const Fingerprint> prints,
                   MatchAnswer& answer) const;
+  bool add_run(const ChainQuery& query, std::span<const Fingerprint> prints, RowRef block,
+               MatchAnswer& answer) const TARN_REQUIRES_SHARED(x_lock);
   bool is_at(RowRef block, ServerId server) const TARN_REQUIRES_SHARED(x_lock);
   Located locate_one(const ChainQuery& query, size_t i, Fingerprint print) const
       TARN_REQUIRES_SHARED(x_lock);

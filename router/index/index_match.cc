@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "common/base/check.h"
 #include "common/base/units.h"
@@ -63,15 +64,16 @@ struct Coverage {
     }
   }
 
-  // True when the blocks at both indexes have the same holders in the same tiers.
-  bool is_alike(uint32_t a, uint32_t b) const {
-    const auto same = [a, b](uint64_t bits) { return (bits >> a & 1) == (bits >> b & 1); };
+  // How many blocks from `index` on are hits with the same holders in the same tiers.
+  uint32_t count_alike(uint32_t index) const {
+    uint64_t alike = hits;
+    const auto same = [index](uint64_t bits) { return (bits >> index & 1) != 0 ? bits : ~bits; };
     for (uint32_t i = 0; i < count; ++i) {
-      const PerServer& server = servers[i];
-      if (!same(server.any)) return false;
-      if (!std::all_of(server.whole.begin(), server.whole.end(), same)) return false;
+      alike &= same(servers[i].any);
+      for (const uint64_t whole : servers[i].whole)
+        alike &= same(whole);
     }
-    return true;
+    return static_cast<uint32_t>(std::countr_one(alike >> index));
   }
 };
 
@@ -112,10 +114,13 @@ Coverage Index::coverage_of(const Row& row, std::span<const uint32_t> shards) co
 
 std::vector<Fingerprint> Index::prints_of(const ChainQuery& query) const {
   std::vector<Fingerprint> prints;
-  prints.reserve(query.hashes.size());
-  for (const block::BlockHash& hash : query.hashes) {
-    prints.push_back(fingerprint_of(x_seed, query.tenant, query.space, hash));
-  }
+  prints.reserve(query.size());
+  const DomainKey key = domain_key(x_seed, query.tenant, query.space);
+  for (const uint64_t digest : query.digests)
+    prints.push_back(fingerprint_of(key, digest));
+  if (!prints.empty()) return prints;
+  for (const block::BlockHash& hash : query.hashes)
+    prints.push_back(fingerprint_of(key, hash));
   return prints;
 }
 
@@ -125,32 +130,41 @@ bool Index::match_some(const ChainQuery& query, std::span<const Fingerprint> pri
   const ReadTurn turn(x_lock);
   const uint32_t domain = x_domains.find({query.tenant, query.space});
   const uint32_t turn_end = answer.matched + kHashesPerTurn;
+  // Extents are mostly alike in length, so one tells where the next ones begin.
+  size_t stride = answer.runs.empty() ? kExtentBlocksDefault : answer.runs.back().count;
   while (answer.matched < prints.size()) {
     if (answer.matched >= turn_end) return true;
-    const uint32_t first = answer.matched;
-    const auto found = x_rows.find(prints[first]);
-    if (!found) return false;
-    const Row& row = x_rows.row(*found);
-    if (row.domain != domain) return false;
-    const Coverage coverage = coverage_of(row, query.shards);
-    MatchRun run;
-    run.first = first;
-    run.first_index = found->index();
-    if ((coverage.hits & bit_of(run.first_index)) == 0) return false;
-    run.anchor = run.first_index == 0 ? query.hashes[first] : row.body->anchor;
-    run.block_bytes = row.block_bytes;
-    coverage.describe(run.first_index, run);
-    for (run.count = 1; first + run.count < prints.size(); ++run.count) {
-      const uint32_t index = run.first_index + run.count;
-      const bool is_next =
-          index < kExtentBlocksMax && row.print(index) == prints[first + run.count];
-      if (!is_next || (coverage.hits & bit_of(index)) == 0) break;
-      if (!coverage.is_alike(run.first_index, index)) break;
-    }
-    answer.runs.push_back(run);
-    answer.matched += run.count;
+    x_rows.fetch_ahead(prints, answer.matched, stride);
+    const auto found = x_rows.find(prints[answer.matched]);
+    if (!found || x_rows.row(*found).domain != domain) return false;
+    if (!add_run(query, prints, *found, answer)) return false;
+    stride = answer.runs.back().count;
   }
   return false;
+}
+
+// The blocks that follow, as far as they are this row's. False when not even the first is a hit.
+bool Index::add_run(const ChainQuery& query, std::span<const Fingerprint> prints, RowRef block,
+                    MatchAnswer& answer) const {
+  const Row& row = x_rows.row(block);
+  const Coverage coverage = coverage_of(row, query.shards);
+  MatchRun run;
+  run.first = answer.matched;
+  run.first_index = block.index();
+  const uint32_t here = row.count_from(block.index(), prints.subspan(run.first));
+  TARN_DCHECK(here > 0);
+  run.count = std::min(coverage.count_alike(block.index()), here);
+  if ((coverage.hits & bit_of(block.index())) == 0) return false;
+  if (run.first_index > 0) {
+    run.anchor = row.body->anchor;
+  } else if (query.digests.empty()) {
+    run.anchor = query.hashes[run.first];
+  }
+  run.block_bytes = row.block_bytes;
+  coverage.describe(run.first_index, run);
+  answer.runs.push_back(run);
+  answer.matched += run.count;
+  return true;
 }
 
 MatchAnswer Index::match(const ChainQuery& query) const {
@@ -194,8 +208,10 @@ std::vector<Located> Index::locate(const ChainQuery& query) const {
   while (all.size() < prints.size()) {
     const size_t end = std::min(all.size() + kHashesPerTurn, prints.size());
     const ReadTurn turn(x_lock);
-    for (size_t i = all.size(); i < end; ++i)
+    for (size_t i = all.size(); i < end; ++i) {
+      x_rows.fetch_ahead(prints, i, 1);
       all.push_back(locate_one(query, i, prints[i]));
+    }
   }
   return all;
 }

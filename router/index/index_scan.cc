@@ -140,6 +140,8 @@ void Index::restore_one(const ExtentImage& image) {
   if (!ref) return;
   Row& row = x_rows.row(*ref);
   row.block_bytes = image.block_bytes;
+  for (const Fingerprint print : image.prints)
+    x_rows.fetch_chunk(print);
   for (uint32_t i = 1; i <= image.prints.size() && i < kExtentBlocksMax; ++i) {
     const Fingerprint print = image.prints[i - 1];
     if (print != 0 && !x_rows.find(print)) x_rows.set_print(*ref, i, print);

@@ -13,7 +13,7 @@ constexpr uint64_t bit_of(uint32_t index) {
   return uint64_t{1} << index;
 }
 
-// Where a block stands, worked out once.
+// Where a block stands, worked out once, before the lock is taken.
 struct Place {
   const StoredBlock* block = nullptr;
   Domain domain;

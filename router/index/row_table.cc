@@ -16,6 +16,7 @@ static_assert(kExtentBlocksMax <= 64, "a holder's blocks are one word");
 constexpr size_t kAllocatorBytes = 16;
 // Fingerprints grow in steps of a cache line: doubling would waste as much as they take.
 constexpr size_t kPrintStep = 8;
+constexpr size_t kLineBytes = 64;
 
 size_t bytes_of(const Row& row) {
   if (!row.body) return 0;
@@ -72,19 +73,34 @@ uint64_t Row::blocks() const {
   return all;
 }
 
-RowTable::RowTable() {
-  x_sets.reserve(1u << kSetBits);
-  for (uint32_t i = 0; i < 1u << kSetBits; ++i)
-    x_sets.emplace_back(0, Hash{this}, Equal{this});
+uint32_t Row::count_from(uint32_t index, std::span<const Fingerprint> next) const {
+  if (next.empty() || print(index) != next[0]) return 0;
+  const std::span<const Fingerprint> rest =
+      body && index < body->prints.size()
+          ? std::span<const Fingerprint>(body->prints).subspan(index)
+          : std::span<const Fingerprint>();
+  const auto from = next.begin() + 1;
+  const auto common = std::mismatch(rest.begin(), rest.end(), from, next.end());
+  return 1 + static_cast<uint32_t>(common.second - from);
 }
 
+RowTable::RowTable() = default;
 RowTable::~RowTable() = default;
 
-std::optional<RowRef> RowTable::find(Fingerprint print) const {
-  const Set& set = set_of(print);
-  const auto found = set.find(print);
-  if (found == set.end()) return std::nullopt;
-  return *found;
+void RowTable::fetch(RowRef ref, size_t place, size_t prints) const {
+  const Row& row = this->row(ref);
+  if (place == 0) return __builtin_prefetch(&row);
+  const Row::Body* const body = row.body.get();
+  if (body == nullptr) return;
+  if (place == 1) {
+    __builtin_prefetch(body);
+    __builtin_prefetch(reinterpret_cast<const char*>(body) + kLineBytes);
+    return;
+  }
+  const size_t first = ref.index() == 0 ? 0 : ref.index() - 1;
+  const size_t end = std::min(first + prints, body->prints.size());
+  for (size_t i = first; i < end; i += kLineBytes / sizeof(Fingerprint))
+    __builtin_prefetch(&body->prints[i]);
 }
 
 std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
@@ -106,7 +122,7 @@ std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
   added.position = position;
   added.domain = domain;
   added.anchor_print = anchor_print;
-  set_of(anchor_print).insert(ref);
+  learn_print(anchor_print, ref);
   ++range.changes;
   ++x_rows;
   return ref;
@@ -130,7 +146,7 @@ void RowTable::set_print(RowRef ref, uint32_t index, Fingerprint print) {
   TARN_CHECK(prints[index - 1] == 0);
   prints[index - 1] = print;
   x_body_bytes += bytes_of(row) - bytes_before;
-  set_of(print).insert(ref.at(index));
+  learn_print(print, ref.at(index));
   ++x_ranges[ref.range()].changes;
 }
 
@@ -161,11 +177,8 @@ void RowTable::hold(RowRef ref, uint32_t index, const Holder& as) {
   if ((before & bit) == 0) ++x_blocks;
 }
 
-void RowTable::forget_print(Fingerprint print) {
-  Set& set = set_of(print);
-  const auto found = set.find(print);
-  TARN_CHECK(found != set.end());
-  set.erase(found);
+void RowTable::learn_print(Fingerprint print, RowRef block) {
+  x_prints.insert(print, block, Rows{*this});
 }
 
 void RowTable::forget_unheld(RowRef ref) {
@@ -174,7 +187,7 @@ void RowTable::forget_unheld(RowRef ref) {
   for (uint32_t i = 1; row.body && i <= row.body->prints.size(); ++i) {
     const Fingerprint print = row.body->prints[i - 1];
     if (print == 0 || (held >> i & 1) != 0) continue;
-    forget_print(print);
+    x_prints.erase(print, ref.at(i));
     row.body->prints[i - 1] = 0;
   }
   if (held == 0) free_row(ref);
@@ -190,7 +203,7 @@ void RowTable::settle(RowRef ref, uint64_t before) {
     --x_blocks;
     if (index == 0) continue;
     const Fingerprint print = row.print(index);
-    forget_print(print);
+    x_prints.erase(print, ref.at(index));
     row.body->prints[index - 1] = 0;
   }
   if (after == 0) free_row(ref);
@@ -212,7 +225,7 @@ void RowTable::free_row(RowRef ref) {
   Range& range = x_ranges[ref.range()];
   TARN_CHECK(row.anchor_print != 0);
   x_body_bytes -= bytes_of(row);
-  forget_print(row.anchor_print);
+  x_prints.erase(row.anchor_print, ref.at(0));
   row = Row();
   row.domain = range.free;
   range.free = ref.number();
@@ -228,9 +241,7 @@ uint64_t RowTable::memory_bytes() const {
   uint64_t bytes = x_body_bytes;
   for (const Range& range : x_ranges)
     bytes += range.chunks.size() * kChunk * sizeof(Row);
-  for (const Set& set : x_sets)
-    bytes += sizeof(Set) + set.capacity() * (sizeof(RowRef) + 1);
-  return bytes;
+  return bytes + x_prints.memory_bytes();
 }
 
 }  // namespace tarn::index

@@ -1,28 +1,20 @@
 #pragma once
 
-#include <absl/container/flat_hash_set.h>
-
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "common/base/ids.h"
 #include "common/block/key.h"
 #include "router/index/fingerprint.h"
+#include "router/index/print_table.h"
+#include "router/index/row_ref.h"
 #include "router/index/stored_block.h"
 
 namespace tarn::index {
-
-// The ring in equal parts: the top bits of a position. Rows of one part lie together, so that a
-// part is resynced, or written to a snapshot, without looking at the others.
-inline constexpr uint32_t kRangeBits = 6;
-inline constexpr uint32_t kRanges = 1u << kRangeBits;
-
-constexpr uint32_t range_of(Position position) {
-  return static_cast<uint32_t>(position.value >> (64 - kRangeBits));
-}
 
 // Rows that one turn at the lock visits.
 inline constexpr uint32_t kRowsPerTurn = 2048;
@@ -58,6 +50,8 @@ struct Row {
   std::unique_ptr<Body> body;
 
   Fingerprint print(uint32_t index) const;
+  // How many of `next` stand here one after another, from `index` on.
+  uint32_t count_from(uint32_t index, std::span<const Fingerprint> next) const;
   // Indexes that anyone holds, those of servers that are gone included.
   uint64_t blocks() const;
   template <typename Visit>
@@ -72,24 +66,6 @@ struct Row {
 static_assert(sizeof(Row) == 48);
 static_assert(sizeof(Row::Body) == 88);
 
-// Names a row, or with an index one block of it, in 32 bits: range, number in the range, index.
-struct RowRef {
-  static constexpr uint32_t kIndexBits = 6;
-  static constexpr uint32_t kNumberBits = 32 - kRangeBits - kIndexBits;
-  static constexpr uint32_t kNumbers = 1u << kNumberBits;
-
-  uint32_t value = 0;
-
-  static RowRef of(uint32_t range, uint32_t number) {
-    return {range << (kNumberBits + kIndexBits) | number << kIndexBits};
-  }
-  RowRef at(uint32_t index) const { return {row() << kIndexBits | index}; }
-  uint32_t row() const { return value >> kIndexBits; }
-  uint32_t range() const { return value >> (kNumberBits + kIndexBits); }
-  uint32_t number() const { return row() & (kNumbers - 1); }
-  uint32_t index() const { return value & ((1u << kIndexBits) - 1); }
-};
-
 // The extent rows and the way from a fingerprint to them. Guarded by the lock of the Index.
 // Invariants: each row can be found by its anchor's fingerprint; a block with an index above 0 is
 // found by its own exactly while someone holds it; a fingerprint leads to one place only.
@@ -102,7 +78,24 @@ class RowTable {
   RowTable& operator=(const RowTable&) = delete;
 
   // Where the fingerprint's block stands, or nothing.
-  std::optional<RowRef> find(Fingerprint print) const;
+  std::optional<RowRef> find(Fingerprint print) const {
+    return x_prints.find(print, [&](RowRef ref) { return print_of(ref) == print; });
+  }
+  // To be called before each find() of prints[at], prints[at + stride] and so on: of those that
+  // come next, it asks for the memory that finding and reading them will touch. A row is four
+  // places of memory that lead from one to the next, and at ten million blocks each is a wait.
+  void fetch_ahead(std::span<const Fingerprint> prints, size_t at, size_t stride) const {
+    const auto then = [&](size_t steps) {
+      const size_t next = at + steps * stride;
+      return next < prints.size() ? prints[next] : 0;
+    };
+    if (const Fingerprint print = then(8)) x_prints.fetch(print);
+    if (const Fingerprint print = then(6)) fetch_guess(print, 0, 1);
+    if (const Fingerprint print = then(4)) fetch_guess(print, 1, 1);
+    if (const Fingerprint print = then(2)) fetch_guess(print, 2, stride);
+  }
+  // What an insertion of the print will touch.
+  void fetch_chunk(Fingerprint print) const { x_prints.fetch(print); }
   Row& row(RowRef ref) {
     return x_ranges[ref.range()].chunks[ref.number() / kChunk][ref.number() % kChunk];
   }
@@ -140,47 +133,40 @@ class RowTable {
   uint64_t changes(uint32_t range) const { return x_ranges[range].changes; }
   // Counts as a change of every range.
   void touch_all();
-  uint64_t block_count() const { return x_blocks; }
-  uint64_t row_count() const { return x_rows; }
-  uint64_t memory_bytes() const;
+  // All but what was refused.
+  IndexStats stats() const { return {x_blocks, x_rows, memory_bytes(), 0}; }
 
  private:
   static constexpr uint32_t kChunk = 4096;
-  // Small sets, so that one that grows stops the others for a moment only.
-  static constexpr uint32_t kSetBits = 10;
 
+  // The rows as the prints' table asks for them.
+  struct Rows {
+    static constexpr size_t kPlaces = 3;
+    const RowTable& table;
+    Fingerprint print_of(RowRef ref) const { return table.print_of(ref); }
+    void fetch(RowRef ref, size_t place) const { table.fetch(ref, place, 1); }
+  };
   struct Range {
     std::vector<std::unique_ptr<Row[]>> chunks;
     uint32_t used = 0;
     uint32_t free = UINT32_MAX;  // the first free row, by number
     uint64_t changes = 0;
   };
-  struct Hash {
-    using is_transparent = void;
-    const RowTable* table;
-    size_t operator()(Fingerprint print) const { return print; }
-    size_t operator()(RowRef ref) const { return table->print_of(ref); }
-  };
-  struct Equal {
-    using is_transparent = void;
-    const RowTable* table;
-    bool operator()(RowRef a, RowRef b) const { return a.value == b.value; }
-    bool operator()(RowRef ref, Fingerprint print) const { return table->print_of(ref) == print; }
-    bool operator()(Fingerprint print, RowRef ref) const { return table->print_of(ref) == print; }
-  };
-  using Set = absl::flat_hash_set<RowRef, Hash, Equal>;
-
   Fingerprint print_of(RowRef ref) const { return row(ref).print(ref.index()); }
-  Set& set_of(Fingerprint print) { return x_sets[print >> (64 - kSetBits)]; }
-  const Set& set_of(Fingerprint print) const { return x_sets[print >> (64 - kSetBits)]; }
+  // The places of memory that lead from a ref to its print, and of the prints so many.
+  void fetch(RowRef ref, size_t place, size_t prints) const;
+  void fetch_guess(Fingerprint print, size_t place, size_t prints) const {
+    if (const auto ref = x_prints.guess(print)) fetch(*ref, place, prints);
+  }
+  uint64_t memory_bytes() const;
   Row::Body& body_of(Row& row);
-  void forget_print(Fingerprint print);
+  void learn_print(Fingerprint print, RowRef block);
   void settle(RowRef ref, uint64_t before);
   void drop_empty_holders(Row& row);
   void free_row(RowRef ref);
 
   std::array<Range, kRanges> x_ranges;
-  std::vector<Set> x_sets;
+  PrintTable x_prints;
   uint64_t x_blocks = 0;
   uint64_t x_rows = 0;
   uint64_t x_body_bytes = 0;  // roughly

@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kMetaFamily[] = "meta";
 constexpr char kFormatKey[] = "format";
-constexpr char kFormat[] = "1";
+constexpr char kFormat[] = "2";  // 1: other fingerprints
 constexpr char kSeedKey[] = "seed";
 constexpr char kMarksKey[] = "marks";
 constexpr size_t kMarkNumbers = 3;

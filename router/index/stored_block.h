@@ -36,6 +36,9 @@ struct ChainQuery {
   SpaceId space;
   std::span<const block::BlockHash> hashes;  // in chain order
   std::span<const uint32_t> shards;          // all of them must be there; empty means shard 0
+  std::span<const uint64_t> digests = {};    // instead of hashes: block::hash_value of each
+
+  size_t size() const { return digests.empty() ? hashes.size() : digests.size(); }
 };
 
 // Servers that one extent's row has room for.
@@ -55,6 +58,7 @@ struct HolderList {
 struct MatchRun {
   uint32_t first = 0;  // index into the query's hashes
   uint32_t count = 0;
+  // Empty in the answer to digests where it is the run's first block itself.
   block::BlockHash anchor;
   uint32_t first_index = 0;  // in the extent
   HolderList holders;

@@ -210,11 +210,7 @@ void BlockStream::take_gap(const v1::BlockEvents& message) {
 // False when the events did not get into the index.
 bool BlockStream::apply(const v1::BlockEvents& message) {
   if (TARN_FAULT_POINT("index.apply_batch")) return false;
-  std::vector<index::BlockEvent> events;
-  events.reserve(static_cast<size_t>(message.events_size()));
-  for (const v1::BlockEvent& event : message.events()) {
-    if (auto block = from_proto(event.block())) events.push_back({*block, event.removed()});
-  }
+  const std::vector<index::BlockEvent> events = events_from(message);
   index::Handle handle;
   {
     const MutexLock lock(x_mutex);

@@ -17,7 +17,7 @@
 namespace tarn::router {
 namespace {
 
-// A chain's hashes, checked. What the query points at lives as long as this.
+// A chain's hashes, checked. What the query points at lives as long as this and the request.
 struct Question {
   index::ChainQuery query;
   std::vector<block::BlockHash> hashes;
@@ -70,6 +70,21 @@ Status read_packed(const v1::MatchRequest& request, Question& question) {
   return Status::ok();
 }
 
+// The third.
+Status read_digests(const v1::MatchRequest& request, Question& question) {
+  const auto& digests = request.digests();
+  if (digests.empty()) return Status::ok();
+  if (request.hashes_size() > 0 || !request.packed_hashes().empty()) {
+    return invalid_argument("digests: or hashes, not both");
+  }
+  if (digests.size() > int{kMatchHashesMax}) {
+    return invalid_argument("digests: at most " + std::to_string(kMatchHashesMax) + ", got " +
+                            std::to_string(digests.size()));
+  }
+  question.query.digests = {digests.data(), static_cast<size_t>(digests.size())};
+  return Status::ok();
+}
+
 Status read_shards(const v1::MatchRequest& request, Question& question) {
   if (request.shards_size() > int{block::kTensorParallelMax}) {
     return invalid_argument("shards: at most " + std::to_string(block::kTensorParallelMax));
@@ -88,7 +103,7 @@ Status read_shards(const v1::MatchRequest& request, Question& question) {
 void fill(const index::MatchRun& run, uint32_t shards, v1::MatchRun* message) {
   message->set_first(run.first);
   message->set_count(run.count);
-  message->set_anchor(run.anchor.view().data(), run.anchor.size);
+  if (!run.anchor.is_empty()) message->set_anchor(run.anchor.view().data(), run.anchor.size);
   message->set_first_index(run.first_index);
   for (const ServerId holder : run.holders)
     message->add_holders(holder.value);
@@ -165,9 +180,11 @@ class LookupService final : public v1::Lookup::CallbackService {
     TARN_RETURN_IF_ERROR(identify(call, question));
     TARN_RETURN_IF_ERROR(read_chain(request, question));
     TARN_RETURN_IF_ERROR(read_packed(request, question));
+    TARN_RETURN_IF_ERROR(read_digests(request, question));
     TARN_RETURN_IF_ERROR(read_shards(request, question));
     // Asked first: what the index lacks now may have come by the time of the answer.
     response.set_partial(!x_options.is_synced());
+    response.set_takes_digests(true);
     const index::MatchAnswer answer = x_options.index->match(question.query);
     response.set_matched(answer.matched);
     for (const index::MatchRun& run : answer.runs)

@@ -23,4 +23,13 @@ std::optional<index::StoredBlock> from_proto(const v1::StoredBlock& message) {
   return block;
 }
 
+std::vector<index::BlockEvent> events_from(const v1::BlockEvents& message) {
+  std::vector<index::BlockEvent> events;
+  events.reserve(static_cast<size_t>(message.events_size()));
+  for (const v1::BlockEvent& event : message.events()) {
+    if (const auto block = from_proto(event.block())) events.push_back({*block, event.removed()});
+  }
+  return events;
+}
+
 }  // namespace tarn::router

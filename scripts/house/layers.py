@@ -23,7 +23,7 @@ PUBLIC_HEADER = re.compile(r"(^|/)tarn/tarn\.h$")
 PUBLIC_PART = re.compile(r"(^|/)tarn/\w+\.h$")
 
 GRPC_FOLDERS = (
-    r"common/rpc/|(server|router|cli)/([\w/]+/)?rpc/|router/member/"
+    r"common/rpc/|(server|router|cli|benchmarks)/([\w/]+/)?rpc/|router/member/"
     r"|sdk/cpp/src/rpc_|common/fabric/grpc_"
 )
 # (library, its headers, where they may be included)

@@ -145,6 +145,7 @@ class Direction(Tree):
             "rocksdb/db.h": ("router/index/a.cc", "router/member/a.cc"),
             "grpcpp/server.h": ("server/rpc/a.cc", "server/lane/a.cc"),
             "google/protobuf/message.h": ("common/rpc/a.cc", "common/base/a.cc"),
+            "grpcpp/client_context.h": ("benchmarks/index/rpc/a.cc", "benchmarks/index/a.cc"),
             "ucp/api/ucp.h": ("benchmarks/baseline/a.cc", "benchmarks/load/a.cc"),
             "openssl/evp.h": ("common/auth/a.cc", "cli/a.cc"),
             "liburing.h": ("server/io/a.cc", "server/store/a.cc"),

@@ -32,23 +32,32 @@ const char* tier_name(v1::Tier tier) {
 }
 
 // Packed where that pays: a long chain of hashes of one size.
-void name_chain(std::span<const BlockHash> hashes, v1::MatchRequest& request) {
-  const auto has_other_size = [&](const BlockHash& hash) {
-    return hash.size() != hashes.front().size();
+void name_chain(std::span<const block::BlockHash> hashes, v1::MatchRequest& request) {
+  const auto has_other_size = [&](const block::BlockHash& hash) {
+    return hash.size != hashes.front().size;
   };
   if (hashes.size() < kPackFrom || std::any_of(hashes.begin(), hashes.end(), has_other_size)) {
-    for (const BlockHash& hash : hashes)
-      request.add_hashes(hash);
+    for (const block::BlockHash& hash : hashes)
+      request.add_hashes(hash.bytes.data(), hash.size);
     return;
   }
   std::string& packed = *request.mutable_packed_hashes();
-  packed.reserve(hashes.size() * hashes.front().size());
-  for (const BlockHash& hash : hashes)
-    packed += hash;
-  request.set_hash_bytes(static_cast<uint32_t>(hashes.front().size()));
+  packed.reserve(hashes.size() * hashes.front().size);
+  for (const block::BlockHash& hash : hashes)
+    packed += hash.view();
+  request.set_hash_bytes(hashes.front().size);
 }
 
-Result<MatchedRun> run_from(const v1::MatchRun& run, uint32_t matched) {
+void name_by_digests(std::span<const block::BlockHash> hashes, v1::MatchRequest& request) {
+  request.mutable_digests()->Reserve(static_cast<int>(hashes.size()));
+  for (const block::BlockHash& hash : hashes)
+    request.add_digests(block::hash_value(hash));
+}
+
+// `matched` blocks were found of the question's. `digested` are its hashes if it named their
+// digests.
+Result<MatchedRun> run_from(const v1::MatchRun& run, std::span<const block::BlockHash> digested,
+                            uint32_t matched) {
   MatchedRun out;
   out.first = run.first();
   out.count = run.count();
@@ -58,6 +67,8 @@ Result<MatchedRun> run_from(const v1::MatchRun& run, uint32_t matched) {
     const auto anchor = block::BlockHash::from(run.anchor());
     if (!anchor) return router_nonsense("an anchor");
     out.anchor = *anchor;
+  } else if (!digested.empty() && run.first_index() == 0 && out.count > 0) {
+    out.anchor = digested[out.first];
   }
   out.first_index = run.first_index();
   for (const uint32_t holder : run.holders())
@@ -118,21 +129,31 @@ Result<std::vector<LocatedBlock>> RpcRouter::locate(const SpaceId& space,
   return blocks;
 }
 
-Result<Matched> RpcRouter::match(const SpaceId& space, std::span<const BlockHash> hashes,
+Result<Matched> RpcRouter::match(const SpaceId& space, std::span<const block::BlockHash> hashes,
                                  uint32_t shards, Instant deadline) {
+  TARN_CHECK(hashes.size() <= kMatchHashesMax);
   v1::MatchRequest request;
   for (uint32_t shard = 0; shard < shards; ++shard)
     request.add_shards(shard);
   request.set_space(rpc::to_bytes(space));
-  name_chain(hashes, request);
+  const bool by_digests = hashes.size() >= kPackFrom && x_takes_digests.load();
+  if (by_digests) {
+    name_by_digests(hashes, request);
+  } else {
+    name_chain(hashes, request);
+  }
   TARN_ASSIGN_OR_RETURN(const auto answer,
                         x_channels.call<v1::Lookup>(&v1::Lookup::Stub::Match, request, deadline));
+  x_takes_digests.store(answer.takes_digests());
+  // Another router than before, and older: it has seen no chain at all.
+  if (by_digests && !answer.takes_digests()) return match(space, hashes, shards, deadline);
   if (answer.matched() > hashes.size()) return router_nonsense("Match's length");
+  const auto digested = by_digests ? hashes : std::span<const block::BlockHash>();
   Matched matched;
   matched.count = answer.matched();
   matched.is_partial = answer.partial();
   for (const v1::MatchRun& run : answer.runs()) {
-    TARN_ASSIGN_OR_RETURN(MatchedRun converted, run_from(run, matched.count));
+    TARN_ASSIGN_OR_RETURN(MatchedRun converted, run_from(run, digested, matched.count));
     matched.runs.push_back(std::move(converted));
   }
   return matched;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -63,15 +64,17 @@ class RpcRouter {
   Result<std::vector<LocatedBlock>> locate(const SpaceId& space,
                                            std::span<const block::BlockHash> hashes,
                                            Instant deadline);
-  // Blocks of which all shards below `shards` are there.
-  Result<Matched> match(const SpaceId& space, std::span<const BlockHash> hashes, uint32_t shards,
-                        Instant deadline);
+  // Blocks of which all shards below `shards` are there; at most kMatchHashesMax. Long chains are
+  // named by digests where the router said that it takes them.
+  Result<Matched> match(const SpaceId& space, std::span<const block::BlockHash> hashes,
+                        uint32_t shards, Instant deadline);
   // Tells of blocks that servers do not have although they should.
   Status report_misses(std::span<const MissedAt> missed, Instant deadline);
   Result<RouteChoice> route(const SpaceId& space, const RouteQuery& query, Instant deadline);
 
  private:
   RouterChannels& x_channels;
+  std::atomic<bool> x_takes_digests{false};  // the router that answered the last Match
 };
 
 }  // namespace tarn::sdk

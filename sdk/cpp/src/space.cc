@@ -221,7 +221,7 @@ Expected<MatchResult> Space::match(std::span<const BlockHash> hashes, CallOption
   const auto parsed = hashes_of(hashes);
   if (!parsed) return parsed.error();
   const auto matched = core.router().match(
-      x_impl->state->id, hashes, x_impl->state->spec.tensor_parallel, core.deadline_of(options));
+      x_impl->state->id, *parsed, x_impl->state->spec.tensor_parallel, core.deadline_of(options));
   if (!matched) return sdk::error_of(matched.error());
   const auto view = core.cluster().current();
   MatchResult result;

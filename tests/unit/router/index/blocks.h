@@ -52,6 +52,12 @@ struct Probe {
   MatchAnswer match(const Index& index, std::vector<uint32_t> shards = {}) const {
     return index.match({kAcme, kSpace, hashes, shards});
   }
+  MatchAnswer match_digests(const Index& index, std::vector<uint32_t> shards = {}) const {
+    std::vector<uint64_t> digests;
+    for (const block::BlockHash& hash : hashes)
+      digests.push_back(block::hash_value(hash));
+    return index.match({kAcme, kSpace, {}, shards, digests});
+  }
   std::vector<Located> locate(const Index& index) const {
     return index.locate({kAcme, kSpace, hashes, {}});
   }

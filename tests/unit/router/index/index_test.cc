@@ -43,6 +43,25 @@ TEST_F(Indexed, a_prefix_is_cut_into_runs_of_one_extent) {
   EXPECT_EQ(answer.runs[2].holders.ids[0], kOne);
 }
 
+// More extents than the look-up asks ahead for, of lengths that it guesses wrongly.
+TEST_F(Indexed, extents_of_every_length_are_found_one_after_another) {
+  std::vector<block::BlockHash> hashes;
+  std::vector<uint32_t> lengths;
+  for (uint32_t extent = 0; extent < 200; ++extent) {
+    lengths.push_back(1 + extent * 7 % kExtentBlocksMax);
+    for (uint32_t i = 0; i < lengths.back(); ++i) {
+      StoredBlock block = block_of("e" + std::to_string(extent), i, kExtentBlocksMax);
+      hashes.push_back(block.hash);
+      add(index, one, block);
+    }
+  }
+  const auto answer = index.match({kAcme, kSpace, hashes, {}});
+  EXPECT_EQ(answer.matched, hashes.size());
+  ASSERT_EQ(answer.runs.size(), lengths.size());
+  for (size_t i = 0; i < lengths.size(); ++i)
+    EXPECT_EQ(answer.runs[i].count, lengths[i]) << i;
+}
+
 TEST_F(Indexed, a_hole_ends_the_prefix) {
   add_chain(one, 0, 20);
   remove(index, one, block_of("c", 7));

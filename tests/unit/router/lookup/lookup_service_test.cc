@@ -81,6 +81,13 @@ class Lookups : public testing::Test {
     if (!status.is_ok()) return status;
     return response.doubted();
   }
+  // The same question by digests.
+  static v1::MatchRequest digested(v1::MatchRequest request) {
+    for (const std::string& hash : request.hashes())
+      request.add_digests(block::hash_value(*block::BlockHash::from(hash)));
+    request.clear_hashes();
+    return request;
+  }
   Status match(const v1::MatchRequest& request, v1::MatchResponse& response) {
     grpc::ClientContext context;
     return rpc::from_grpc(stub->Match(&context, request, &response));
@@ -153,6 +160,39 @@ TEST_F(Lookups, a_packed_chain_that_is_malformed_is_named) {
   request.set_packed_hashes(std::string(8193, 'x'));
   request.set_hash_bytes(1);
   EXPECT_NE(match(request, response).message().find("8192"), std::string::npos);
+}
+
+TEST_F(Lookups, match_takes_digests_alike_and_says_so) {
+  for (uint32_t i = 0; i < 40; ++i)
+    add(index, one, block_of(i));
+  v1::MatchRequest request = request_for(50);
+  request.mutable_hashes()->DeleteSubrange(0, 5);  // so that the first run has no anchor of its own
+  v1::MatchResponse expected;
+  ASSERT_TRUE(match(request, expected).is_ok());
+  EXPECT_TRUE(expected.takes_digests());
+  v1::MatchResponse response;
+  ASSERT_TRUE(match(digested(request), response).is_ok());
+  EXPECT_TRUE(response.takes_digests());
+  EXPECT_EQ(response.runs(0).anchor(), block_of(0).hash.view());
+  EXPECT_EQ(response.runs(1).anchor(), "") << "the asker has it";
+  EXPECT_EQ(expected.runs(1).anchor(), block_of(32).hash.view());
+  expected.mutable_runs(1)->clear_anchor();
+  EXPECT_EQ(response.SerializeAsString(), expected.SerializeAsString());
+}
+
+TEST_F(Lookups, digests_that_are_too_many_or_beside_hashes_are_named) {
+  v1::MatchResponse response;
+  v1::MatchRequest request = digested(request_for(8192));
+  EXPECT_TRUE(match(request, response).is_ok());
+  request.add_digests(1);
+  EXPECT_NE(match(request, response).message().find("digests: at most 8192"), std::string::npos);
+  request = digested(request_for(2));
+  request.add_hashes("y");
+  EXPECT_NE(match(request, response).message().find("digests"), std::string::npos);
+  request.clear_hashes();
+  request.set_packed_hashes("y");
+  request.set_hash_bytes(1);
+  EXPECT_EQ(match(request, response).code(), Code::invalid_argument);
 }
 
 TEST_F(Lookups, locate_answers_for_each_hash) {
