@@ -227,6 +227,7 @@ Expected<Report> run_lookups(Stage& stage, const Options& options) {
   LookupOptions lookup;
   lookup.client = cluster->client;
   lookup.hashes = options.hashes;
+  lookup.indexed_blocks = options.indexed_blocks;
   lookup.calls = options.calls;
   lookup.is_exists = options.op == "exists";
   const auto lookups = run_lookup(lookup);

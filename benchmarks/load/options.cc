@@ -32,8 +32,14 @@ bool parse(int argc, char** argv, Options* options, int* status) {
   app.add_option("--json", options->json, "Writes the figures into this file, too");
   app.add_option("--endpoint", options->endpoint, "HOST:PORT of routers that run already");
   app.add_option("--credentials", options->credentials, "Folder with what they ask to be shown");
-  app.add_option("--hashes,--keys", options->hashes, "match, exists: of one call")
+  app.add_option("--hashes", options->hashes, "match, exists: of one call")
       ->check(CLI::Range(1, 8192))
+      ->capture_default_str();
+  app.add_option("--keys", options->hashes, "exists: the same as --hashes")
+      ->check(CLI::Range(1, 8192))
+      ->excludes("--hashes");
+  app.add_option("--blocks", options->indexed_blocks, "match, exists: blocks to put before")
+      ->check(CLI::Range(1, 10'000'000))
       ->capture_default_str();
   app.add_option("--calls", options->calls, "match, exists: calls that are timed")
       ->check(CLI::Range(1, 1'000'000))

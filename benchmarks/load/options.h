@@ -18,6 +18,7 @@ struct Options {
   std::string endpoint;
   std::string credentials;
   uint32_t hashes = 8192;
+  uint64_t indexed_blocks = 100'000;  // at least; whole chains of hashes
   uint32_t calls = 2000;
   uint32_t rounds = 50;
   uint64_t working_set_mib = 256;

@@ -157,9 +157,10 @@ class Attached(unittest.TestCase):
         self.assertIn("copy-nocrc", self.table)
 
     def test_exists_says_how_many_keys(self):
-        report = self.report("--op", "exists", "--keys", "100", "--calls", "20")
+        report = self.report("--op", "exists", "--keys", "100", "--calls", "20", "--blocks", "1000")
         self.assertEqual(lacking(report, LOOKUPS), [])
         self.assertEqual(report["keys"], 100)
+        self.assertEqual(report["indexed_blocks"], 1000)
 
     @unittest.skipUnless((BUILD / "python" / "tarn").exists(), "built with TARN_PYTHON=OFF")
     def test_python_runs_the_same_loop(self):
