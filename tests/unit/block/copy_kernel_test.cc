@@ -2,7 +2,10 @@
 #include "common/block/copy_kernel.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,7 +13,6 @@
 #include <random>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "common/block/checksum.h"
@@ -144,29 +146,50 @@ TEST_P(CopyKernels, touch_nothing_past_the_end) {
   munmap(raw, 8 * page);
 }
 
-// Whoever may write to the source while it is copied cannot have a number kept that is not that of
-// the bytes kept. (Where a thread sanitizer watches, the race that is meant here is its finding.)
-#if !defined(__SANITIZE_THREAD__)
-TEST_P(CopyKernels, checksum_what_they_have_stored_while_the_source_changes) {
-  Memory from(64 << 10);
-  Memory to(from.size());
-  std::atomic<bool> is_over{false};
-  std::thread writer([&] {
-    for (uint8_t value = 0; !is_over.load(std::memory_order_relaxed); ++value) {
-      for (size_t i = 0; i < from.size(); i += 61)
-        std::atomic_ref(from[i]).store(std::byte{value}, std::memory_order_relaxed);
+// Memory that another process keeps writing to.
+class RestlessMemory {
+ public:
+  explicit RestlessMemory(size_t bytes) : x_bytes(bytes) {
+    void* const raw =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(raw, MAP_FAILED);
+    x_memory = static_cast<std::byte*>(raw);
+    x_writer = fork();
+    if (x_writer == 0) write_until_killed();
+  }
+  ~RestlessMemory() {
+    kill(x_writer, SIGKILL);
+    waitpid(x_writer, nullptr, 0);
+    munmap(x_memory, x_bytes);
+  }
+  const std::byte* data() const { return x_memory; }
+
+ private:
+  [[noreturn]] void write_until_killed() {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (uint8_t value = 0;; ++value) {
+      for (size_t i = 0; i < x_bytes; i += 61)
+        std::atomic_ref(x_memory[i]).store(std::byte{value}, std::memory_order_relaxed);
     }
-  });
+  }
+
+  size_t x_bytes;
+  std::byte* x_memory = nullptr;
+  pid_t x_writer = -1;
+};
+
+// Whoever may write to the source while it is copied cannot have a number kept that is not that of
+// the bytes kept.
+TEST_P(CopyKernels, checksum_what_they_have_stored_while_the_source_changes) {
+  Memory to(64 << 10);
+  const RestlessMemory from(to.size());
   size_t torn = 0;
   for (int round = 0; round < 200; ++round) {
     const uint32_t crc = crc32c_copy_by(GetParam(), to, from.data(), 0);
     if (crc != crc32c(0, to.data(), to.size())) ++torn;
   }
-  is_over.store(true);
-  writer.join();
   EXPECT_EQ(torn, 0u);
 }
-#endif
 
 INSTANTIATE_TEST_SUITE_P(All, CopyKernels, testing::ValuesIn(kCopyKernels),
                          [](const auto& each) { return std::string(kernel_name(each.param)); });
