@@ -53,7 +53,8 @@ class CopyKernels : public testing::TestWithParam<CopyKernel> {
   // Copies and looks at the bytes, at the number and at what lies around.
   void expect_right(const Shape& shape, std::mt19937_64& random) const {
     SCOPED_TRACE(testing::Message() << shape);
-    const Memory from = random_bytes(shape.from_offset + shape.bytes, random);
+    // One more, as an empty one would have no address.
+    const Memory from = random_bytes(shape.from_offset + shape.bytes + 1, random);
     Memory to(shape.bytes + 2 * kMarginBytes, kUntouched);
     const size_t misaligned = reinterpret_cast<uintptr_t>(to.data()) % 64;
     const size_t begin = kMarginBytes - misaligned + shape.to_offset;
