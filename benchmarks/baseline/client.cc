@@ -6,15 +6,7 @@
 #include "common/block/checksum.h"
 
 namespace tarn::baseline {
-namespace {
-
-int64_t read_clock_ns(clockid_t clock) {
-  timespec time{};
-  if (clock_gettime(clock, &time) != 0) return 0;
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Client::Client(Node& node, size_t pool_bytes, pid_t server)
     : x_node(node), x_pool(pool_bytes), x_server(server), x_requests(kInflightMax) {
@@ -25,7 +17,8 @@ Client::Client(Node& node, size_t pool_bytes, pid_t server)
 int64_t Client::cpu_ns() const {
   clockid_t clock{};
   const bool is_known = clock_getcpuclockid(x_server, &clock) == 0;
-  return read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) + (is_known ? read_clock_ns(clock) : 0);
+  return report::read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) +
+         (is_known ? report::read_clock_ns(clock) : 0);
 }
 
 Status Client::check(const Run& run) const {

@@ -5,17 +5,12 @@
 #include <vector>
 
 #include "benchmarks/baseline/node.h"
+#include "benchmarks/report/run.h"
 #include "benchmarks/report/slice.h"
 
 namespace tarn::baseline {
 
-struct Run {
-  bool is_put = false;
-  uint64_t block_bytes = 0;
-  uint32_t inflight = 1;
-  bool is_checked = true;
-  int64_t millis = 0;
-};
+using report::Run;
 
 // The process that asks: keeps `inflight` requests under way, each with the next memory of a
 // rotating set larger than any cache, and times each from the decision to ask to its verified end.

@@ -13,7 +13,6 @@
 #include <array>
 #include <csignal>
 #include <iostream>
-#include <sstream>
 
 #include "benchmarks/baseline/client.h"
 #include "benchmarks/baseline/server.h"
@@ -26,7 +25,6 @@ using tarn::Status;
 using tarn::baseline::Client;
 using tarn::baseline::Node;
 using tarn::baseline::NodeOptions;
-using tarn::baseline::Run;
 using tarn::baseline::Server;
 
 struct Options {
@@ -72,18 +70,6 @@ Status serve(const Options& options, int fd) {
   return server.serve(fd);
 }
 
-bool parse(const std::string& line, Run* run) {
-  std::istringstream words(line);
-  std::string verb;
-  std::string op;
-  std::string check;
-  words >> verb >> op >> run->block_bytes >> run->inflight >> check >> run->millis;
-  run->is_put = op == "put";
-  run->is_checked = check == "crc";
-  const bool is_known = (run->is_put || op == "get") && (run->is_checked || check == "nocrc");
-  return words && verb == "run" && is_known && run->millis > 0;
-}
-
 Status ask(const Options& options, int fd, pid_t server) {
   pin(options.client_cpu);
   TARN_ASSIGN_OR_RETURN(const auto node, wire_up(options.node, fd));
@@ -91,12 +77,12 @@ Status ask(const Options& options, int fd, pid_t server) {
   TARN_RETURN_IF_ERROR(node->register_memory(client.pool()));
   std::string line;
   while (std::getline(std::cin, line)) {
-    Run run;
-    if (!parse(line, &run)) {
+    const auto run = tarn::report::parse_run(line);
+    if (!run) {
       std::cout << "error run get|put BLOCK_BYTES INFLIGHT crc|nocrc MILLIS\n" << std::flush;
       continue;
     }
-    const auto slice = client.run(run);
+    const auto slice = client.run(*run);
     std::cout << (slice ? "slice " + slice->to_line() : "error " + slice.error().to_string())
               << '\n'
               << std::flush;

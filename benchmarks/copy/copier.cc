@@ -1,8 +1,6 @@
 #include "benchmarks/copy/copier.h"
 
 #include <cstring>
-#include <ctime>
-#include <sstream>
 #include <utility>
 
 #include "common/block/checksum.h"
@@ -10,31 +8,11 @@
 namespace tarn::copying {
 namespace {
 
-int64_t clock_ns(clockid_t clock) {
-  timespec time{};
-  if (clock_gettime(clock, &time) != 0) return 0;
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 int64_t now_ns() {
-  return clock_ns(CLOCK_MONOTONIC);
+  return report::read_clock_ns(CLOCK_MONOTONIC);
 }
 
 }  // namespace
-
-std::optional<Run> parse_run(const std::string& line) {
-  std::istringstream words(line);
-  std::string verb;
-  std::string op;
-  std::string check;
-  Run run;
-  words >> verb >> op >> run.block_bytes >> run.inflight >> check >> run.millis;
-  run.is_put = op == "put";
-  run.is_checked = check == "crc";
-  const bool is_known = (run.is_put || op == "get") && (run.is_checked || check == "nocrc");
-  if (!words || verb != "run" || !is_known || run.millis <= 0) return std::nullopt;
-  return run;
-}
 
 Result<std::unique_ptr<Copier>> Copier::open(int memfd, size_t pool_bytes) {
   TARN_ASSIGN_OR_RETURN(Mapping own, Mapping::anonymous(pool_bytes));
@@ -89,7 +67,7 @@ Result<report::Slice> Copier::run(const Run& run) {
   TARN_RETURN_IF_ERROR(check(run));
   TARN_RETURN_IF_ERROR(prepare(run));
   report::Slice slice;
-  const int64_t cpu_before_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+  const int64_t cpu_before_ns = report::read_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
   const int64_t begin_ns = now_ns();
   const int64_t end_ns = begin_ns + run.millis * 1'000'000;
   std::vector<int64_t> asked_ns(run.inflight, begin_ns);
@@ -109,7 +87,7 @@ Result<report::Slice> Copier::run(const Run& run) {
     if (now >= end_ns) --left;
   }
   slice.wall_ns = now - begin_ns;
-  slice.cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_before_ns;
+  slice.cpu_ns = report::read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_before_ns;
   return slice;
 }
 

@@ -7,22 +7,14 @@
 #include <vector>
 
 #include "benchmarks/copy/pool.h"
+#include "benchmarks/report/run.h"
 #include "benchmarks/report/slice.h"
 
 namespace tarn::copying {
 
 inline constexpr uint32_t kInflightMax = 256;
 
-struct Run {
-  bool is_put = false;
-  uint64_t block_bytes = 0;
-  uint32_t inflight = 1;
-  bool is_checked = true;
-  int64_t millis = 0;
-};
-
-// "run get|put BLOCK_BYTES INFLIGHT crc|nocrc MILLIS"; nullopt for any other text.
-std::optional<Run> parse_run(const std::string& line);
+using report::Run;
 
 // What is left of a get when nothing of Tarn stands in between: one thread that copies blocks out
 // of a memfd of another process, mapped for reading only, into memory of its own, and verifies

@@ -19,7 +19,7 @@ namespace {
 using tarn::copying::Copier;
 
 std::string answer(Copier& copier, const std::string& line) {
-  const auto run = tarn::copying::parse_run(line);
+  const auto run = tarn::report::parse_run(line);
   if (!run) return "error run get|put BLOCK_BYTES INFLIGHT crc|nocrc MILLIS";
   const auto slice = copier.run(*run);
   return slice ? "slice " + slice->to_line() : "error " + slice.error().to_string();

@@ -28,26 +28,30 @@ void fill(std::span<std::byte> bytes) {
   }
 }
 
-union Ancillary {
-  std::array<char, CMSG_SPACE(sizeof(int))> room;
-  cmsghdr align;
+// A message of one byte that brings one fd. Stays where it is.
+struct FdMessage {
+  FdMessage() {
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = room.data();
+    message.msg_controllen = room.size();
+  }
+  FdMessage(const FdMessage&) = delete;
+
+  char mark = 'p';
+  iovec part{&mark, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+  msghdr message{};
 };
 
 bool pass(int socket, int fd) {
-  char mark = 'p';
-  iovec part{&mark, 1};
-  Ancillary ancillary{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = ancillary.room.data();
-  message.msg_controllen = ancillary.room.size();
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  FdMessage out;
+  cmsghdr* const header = CMSG_FIRSTHDR(&out.message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+  return sendmsg(socket, &out.message, MSG_NOSIGNAL) == 1;
 }
 
 }  // namespace
@@ -89,16 +93,9 @@ Status own_pool(int socket, size_t bytes) {
 
 Result<int> take_pool(int socket) {
   const Status gone = unavailable("the process that owns the memory is gone");
-  char mark = 0;
-  iovec part{&mark, 1};
-  Ancillary ancillary{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = ancillary.room.data();
-  message.msg_controllen = ancillary.room.size();
-  if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) return gone;
-  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  FdMessage in;
+  if (recvmsg(socket, &in.message, MSG_CMSG_CLOEXEC) != 1) return gone;
+  const cmsghdr* const header = CMSG_FIRSTHDR(&in.message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return gone;
   int fd = -1;
   std::memcpy(&fd, CMSG_DATA(header), sizeof(fd));

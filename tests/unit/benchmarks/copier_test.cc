@@ -28,7 +28,7 @@ class CopierTest : public testing::Test {
   }
   void TearDown() override { close(x_memfd); }
 
-  static copying::Run run_of(const std::string& words) { return parse_run(words).value(); }
+  static copying::Run run_of(const std::string& words) { return report::parse_run(words).value(); }
 
   int x_memfd = -1;
   std::optional<Mapping> x_pool;
@@ -70,7 +70,7 @@ TEST_F(CopierTest, refuses_what_does_not_fit) {
 }
 
 TEST(CopyRun, is_read_from_one_line_and_from_no_other) {
-  const auto run = parse_run("run put 2097152 8 nocrc 250");
+  const auto run = report::parse_run("run put 2097152 8 nocrc 250");
   ASSERT_TRUE(run.has_value());
   EXPECT_TRUE(run->is_put);
   EXPECT_EQ(run->block_bytes, 2097152u);
@@ -79,7 +79,7 @@ TEST(CopyRun, is_read_from_one_line_and_from_no_other) {
   EXPECT_EQ(run->millis, 250);
   for (const char* const line : {"", "run", "walk get 1 1 crc 1", "run views 1 1 crc 1",
                                  "run get x 1 crc 1", "run get 1 1 sum 1", "run get 1 1 crc 0"}) {
-    EXPECT_FALSE(parse_run(line).has_value()) << line;
+    EXPECT_FALSE(report::parse_run(line).has_value()) << line;
   }
 }
 
@@ -91,7 +91,7 @@ TEST(CopyPool, goes_from_its_owner_through_a_socket) {
   const auto memfd = take_pool(ends[0]);
   ASSERT_TRUE(memfd.has_value());
   const auto copier = Copier::open(*memfd, kPoolBytes).value();
-  EXPECT_EQ(copier->run(parse_run("run get 4096 1 crc 1").value())->errors, 0u);
+  EXPECT_EQ(copier->run(report::parse_run("run get 4096 1 crc 1").value())->errors, 0u);
   close(ends[0]);
   owner.join();
   EXPECT_TRUE(owned.is_ok());
