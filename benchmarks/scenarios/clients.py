@@ -7,8 +7,10 @@ import json
 import sys
 import time
 
+import llama
 import numpy as np
 import tarn
+from tarn_store import LayerFetch, space_spec
 
 
 def payload(index, size):
@@ -118,6 +120,16 @@ class Jobs:
             items = [tarn.GetItem(hash=k, slices=[m]) for k, m in zip(keys, memory, strict=True)]
             return self._outcome(self.space.get_kv(items, options))
 
+        def layer_get():
+            step = block_bytes // 4
+            by_layer = tarn.CallOptions(timeout_ms=timeout_ms)
+            by_layer.layer_ends = [step, 2 * step, 3 * step, block_bytes]
+            items = [tarn.GetItem(hash=k, slices=[m]) for k, m in zip(keys, memory, strict=True)]
+            transfer = self.space.get_kv(items, by_layer)
+            for layer in range(4):
+                transfer.wait_layer(layer)
+            return self._outcome(transfer)
+
         def put():
             nonlocal serial
             serial += 1
@@ -129,7 +141,7 @@ class Jobs:
             return "ok"
 
         result, begin = {}, time.perf_counter()
-        kinds = (get, put, exists)
+        kinds = (get, layer_get, put, exists)
         spent = {kind.__name__: [] for kind in kinds}
         ended = {kind.__name__: {} for kind in kinds}
         while time.perf_counter() - begin < seconds:
@@ -146,6 +158,98 @@ class Jobs:
             result[kind] = percentiles(spent[kind]) | {"ended": ended[kind]}
             result[kind]["past_deadline_ms"] = round(max(0, max(spent[kind]) - timeout_ms), 3)
         return result
+
+    def layers(self, name, count, block_bytes, layers, rounds):
+        """A whole get and a layer-wise one of the same blocks, in turn."""
+        memory = self._memory(count, block_bytes)
+        items = [
+            tarn.GetItem(hash=block_hash(name, i), slices=[memory[i]]) for i in range(count)
+        ]
+        by_layer = tarn.CallOptions(timeout_ms=60_000)
+        by_layer.layer_ends = [block_bytes * (i + 1) // layers for i in range(layers)]
+        whole = tarn.CallOptions(timeout_ms=60_000)
+        whole_ms, first_ms, middle_ms, last_ms = [], [], [], []
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            transfer = self.space.get_kv(items, whole)
+            transfer.wait()
+            whole_ms.append((time.perf_counter() - begin) * 1e3)
+            self._check(transfer, memory)
+            begin = time.perf_counter()
+            transfer = self.space.get_kv(items, by_layer)
+            at = []
+            for layer in range(layers):
+                transfer.wait_layer(layer)
+                at.append((time.perf_counter() - begin) * 1e3)
+            transfer.wait()
+            self._check(transfer, memory)
+            first_ms.append(at[0])
+            middle_ms.append(at[layers // 2])
+            last_ms.append(at[-1])
+        return {
+            "whole": percentiles(whole_ms),
+            "first_layer": percentiles(first_ms),
+            "middle_layer": percentiles(middle_ms),
+            "last_layer": percentiles(last_ms),
+        }
+
+    def forward(self, tokens, rounds):
+        """The example server's model resumes a session of 64 blocks and reads `tokens` new ones.
+
+        Whole: all blocks, then the forward pass. Overlapped: each layer is computed once it landed.
+        """
+        model = llama.Model(7)
+        config, count = model.config, 64
+        prefix = [i * 7 % config.vocabulary for i in range(count * config.block_tokens)]
+        fresh = [i * 5 % config.vocabulary for i in range(tokens)]
+        source = model.empty_cache(len(prefix))
+        model.prefill(prefix, source)
+        space = self.client.open_space(space_spec(config))
+        hashes = tarn.Hasher.open("sha256_cbor", "0", config.block_tokens).hash(prefix)
+        items = [
+            tarn.PutItem(hash=h, parent=hashes[i - 1] if i else b"", slices=[source.block(i)])
+            for i, h in enumerate(hashes)
+        ]
+        transfer = space.put_kv(items)
+        transfer.wait()
+        if not transfer.all_ok():
+            raise RuntimeError("put failed")
+        whole_ms, overlapped_ms, alone_ms, answers = [], [], [], set()
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            fetch = LayerFetch(space, hashes, config)
+            blocks, _ = fetch.usable()
+            cache = model.empty_cache(len(prefix) + tokens)
+            for index, block in enumerate(blocks):
+                cache.load_block(index, block)
+            landed = time.perf_counter()
+            answers.add(model.prefill(fresh, cache))
+            whole_ms.append((time.perf_counter() - begin) * 1e3)
+            alone_ms.append((time.perf_counter() - landed) * 1e3)
+            begin = time.perf_counter()
+            fetch = LayerFetch(space, hashes, config)
+            cache = model.empty_cache(len(prefix) + tokens)
+            cache.expect_blocks(fetch.count, fetch.arrive)
+            answers.add(model.prefill(fresh, cache))
+            overlapped_ms.append((time.perf_counter() - begin) * 1e3)
+        if len(answers) != 1:
+            raise RuntimeError("the same tokens gave other answers")
+        whole, overlapped = percentiles(whole_ms)["p50_ms"], percentiles(overlapped_ms)["p50_ms"]
+        return {
+            "forward_ms": percentiles(alone_ms)["p50_ms"],
+            "fetch_then_forward_ms": whole,
+            "overlapped_ms": overlapped,
+            "overlap_gain": round(whole / overlapped, 3),
+        }
+
+    def _check(self, transfer, memory):
+        if not transfer.all_ok():
+            bad = next(o for o in transfer.outcomes() if o.outcome != tarn.Outcome.ok)
+            raise RuntimeError(f"get: {bad.outcome.name}: {bad.message}")
+        for index in (0, len(memory) - 1):
+            if not np.array_equal(memory[index], payload(index, len(memory[index]))):
+                raise RuntimeError(f"block {index} has other bytes than were put")
+        memory[:, ::4096] = 0
 
     @staticmethod
     def _outcome(transfer):

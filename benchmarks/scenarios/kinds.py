@@ -29,6 +29,32 @@ def scaled(value, quick):
     return max(1, value // 10) if quick else value
 
 
+def layerwise(folder, scenario, quick):
+    """When do the layers of a long prefix land, and what does a forward pass gain by it?"""
+    rows, found = [], {}
+    count, size, layers = scenario["blocks"], scenario["block_bytes"], scenario["layers"]
+    with link_of(scenario) as link, Cluster(folder, link, dram=scenario["dram"]) as cluster:
+        for transport in scenario["transports"]:
+            with Client(cluster, transport=transport) as client:
+                client.ask("put", name="layers", count=count, block_bytes=size)
+                job = {"name": "layers", "count": count, "block_bytes": size, "layers": layers}
+                seen = client.ask("layers", **job, rounds=scaled(scenario["rounds"], quick))
+                row = {"transport": client.ask("transports")["transports"][0]}
+                row |= {f"{name}_ms": seen[name]["p50_ms"] for name in seen}
+                row["first_share"] = round(row["first_layer_ms"] / row["last_layer_ms"], 3)
+                row["against_whole"] = round(row["last_layer_ms"] / row["whole_ms"], 3)
+                rows.append(row)
+            if "model_tokens" in scenario:
+                with Client(cluster, transport=transport) as client:
+                    rows[-1] |= client.ask("forward", tokens=scenario["model_tokens"],
+                                           rounds=scaled(scenario["rounds"], quick))  # fmt: skip
+    found["first_share"] = max(row["first_share"] for row in rows)
+    found["against_whole"] = max(row["against_whole"] for row in rows)
+    if "overlap_gain" in rows[0]:
+        found["overlap_gain"] = min(row["overlap_gain"] for row in rows)
+    return rows, found
+
+
 def sigstop(folder, scenario, quick):
     """A server that stops in the middle of everything: does each call end by its deadline?"""
     rows = []

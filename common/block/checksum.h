@@ -5,6 +5,9 @@
 
 namespace tarn::block {
 
+// Castagnoli's polynomial, bits reflected: the highest bit is the coefficient of x^0.
+inline constexpr uint32_t kCastagnoli = 0x82f63b78;
+
 // CRC32C (Castagnoli, reflected, initial value and final xor 0xffffffff) of `bytes` bytes, going on
 // from the CRC of what came before: crc32c(crc32c(0, a), b) is the CRC of a then b, and 0 begins.
 // Check value: crc32c(0, "123456789", 9) == 0xe3069283. The same numbers as iSCSI, ext4, RocksDB

@@ -34,13 +34,11 @@ uint32_t copy_portable(std::byte* to, const std::byte* from, size_t bytes, uint3
 // Where non-temporal stores may begin: one line of the cache.
 constexpr size_t kLineBytes = 64;
 
-constexpr uint32_t kPolynomial = 0x82f63b78;  // of Castagnoli, reflected
-
 // x^power modulo the polynomial, reflected: bit 31 is x^0.
 constexpr uint32_t power_of_x(uint32_t power) {
   uint32_t value = 0x80000000;
   for (; power > 0; --power)
-    value = (value >> 1) ^ ((value & 1) != 0 ? kPolynomial : 0);
+    value = (value >> 1) ^ ((value & 1) != 0 ? kCastagnoli : 0);
   return value;
 }
 

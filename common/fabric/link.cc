@@ -27,6 +27,11 @@ Status check_target(const GetTarget& target) {
   return Status::ok();
 }
 
+Status check_piece(const GetTarget& target) {
+  if (target.offset + total_bytes(target.into) <= kBlockBytesMax) return Status::ok();
+  return invalid_argument("a piece to get ends past 64 MiB");
+}
+
 Status check_put(const PutOp& op) {
   const wire::PutRequest& put = op.request;
   if (put.hash.is_empty() || put.anchor.is_empty()) {
@@ -52,6 +57,7 @@ void clear_outcome(GetTarget& target) {
   target.bytes = 0;
   target.generation = {};
   target.payload_crc = 0;
+  target.block_bytes = target.block_crc = 0;
 }
 
 size_t item_count(const LinkOp& op) {
@@ -105,8 +111,11 @@ Link::~Link() {
 
 Status Link::submit(GetOp& op) {
   TARN_RETURN_IF_ERROR(check_count(op.targets.size()));
-  for (const GetTarget& target : op.targets)
+  if (op.pieces && !x_identity.pieces) return unsupported("the server sends whole blocks alone");
+  for (const GetTarget& target : op.targets) {
     TARN_RETURN_IF_ERROR(check_target(target));
+    if (op.pieces) TARN_RETURN_IF_ERROR(check_piece(target));
+  }
   for (GetTarget& target : op.targets)
     clear_outcome(target);
   return admit(op);
@@ -214,6 +223,7 @@ bool Link::send_chunk(LinkOp& op, const Chunk& chunk, Instant now) {
   request.is_used = true;
   request.is_sending = has_payload;
   request.kind = op.kind;
+  request.pieces = op.kind == LinkOp::Kind::get && static_cast<const GetOp&>(op).pieces;
   request.op = &op;
   request.sequence = x_next_sequence++;
   request.bytes = chunk.bytes;
@@ -249,10 +259,11 @@ void Link::encode_chunk(LinkOp& op, const Chunk& chunk, Instant now) {
 
 void Link::encode_get(const GetOp& op, const Chunk& chunk, const wire::RequestHead& head) {
   x_get_request.head = head;
+  x_get_request.pieces = op.pieces;
   x_get_request.items.clear();
   for (const GetTarget& target : op.targets.subspan(op.state.items_sent, chunk.count)) {
-    TARN_CHECK(
-        x_get_request.items.push_back({target.shard, total_bytes(target.into), target.hash}));
+    TARN_CHECK(x_get_request.items.push_back(
+        {target.shard, total_bytes(target.into), target.hash, target.offset}));
   }
   wire::encode({x_identity.connection_id, x_next_sequence}, x_get_request, x_out);
 }

@@ -36,6 +36,7 @@ struct LinkIdentity {
   uint16_t lane = 0;
   uint32_t credits = 64;              // requests in flight
   uint64_t credit_bytes = 64 * kMiB;  // payload bytes in flight
+  bool pieces = false;                // the server knows requests for pieces, and cancel
 };
 
 // For metrics.
@@ -78,7 +79,7 @@ class Link {
   // Begins an operation. Never calls back from inside. With ok, on_end will be called; else it will
   // not, and the object is the caller's again.
   // Returns: ok, invalid_argument (counts, sizes, names), overloaded (kLinkWaitingMax operations
-  // wait already), unavailable (lost).
+  // wait already), unavailable (lost), unsupported (pieces, of a server that knows none).
   Status submit(GetOp& op);
   Status submit(PutOp& op);
   Status submit(KeysOp& op);
@@ -93,7 +94,8 @@ class Link {
   // the only way to stop the other side): its link is lost, and all others end as unavailable.
   void expire(Instant now);
 
-  // Brings the deadline of an operation in flight forward; expire() ends it then.
+  // Brings the deadline of an operation in flight forward; expire() ends it then. A get's server is
+  // told that nobody waits for it, and leaves what it has not begun to send.
   void hasten(LinkOp& op, Instant deadline);
 
   // When expire() will next have something to end; kNever for no deadline.
@@ -121,6 +123,7 @@ class Link {
   struct Request {
     bool is_used = false;
     bool is_sending = false;  // the payload's memory is being read
+    bool pieces = false;      // of blocks were asked for
     LinkOp::Kind kind = LinkOp::Kind::ping;
     LinkOp* op = nullptr;  // null: given up, the answer is only awaited
     uint64_t sequence = 0;
@@ -169,6 +172,7 @@ class Link {
   void release(Request& request);
   void finish_if_done(LinkOp& op);
   void give_up(LinkOp& op, Instant now);
+  void cancel_at_server(const LinkOp& op);
   LinkOp* first_overdue(Instant now) const;
   void find_next_deadline();
   bool is_acknowledged(const LinkOp& op) const;

@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/fabric/link.h"
+#include "common/wire/seal.h"
 
 namespace tarn::fabric {
 
@@ -115,6 +116,22 @@ void Link::hasten(LinkOp& op, Instant deadline) {
   TARN_CHECK(op.state.is_active);
   op.deadline = std::min(op.deadline, deadline);
   x_next_deadline = std::min(x_next_deadline, op.deadline);
+  if (op.kind == LinkOp::Kind::get && x_identity.pieces && !x_is_lost) cancel_at_server(op);
+}
+
+// Its answers come early then, and free its credit. Where the message cannot be sent, the deadline
+// that travelled with the request does the same later.
+void Link::cancel_at_server(const LinkOp& op) {
+  for (const Request& request : x_slots) {
+    if (!request.is_used || request.op != &op) continue;
+    // Each number that is taken passes over a free slot, as a request's does.
+    if (x_slots[x_next_sequence % kLinkRequestsMax].is_used) return;
+    wire::encode({x_identity.connection_id, x_next_sequence}, wire::Cancel{request.sequence},
+                 x_out);
+    wire::sign(x_out, x_mac);
+    if (!x_connection->send(x_out.view(), {}, [](Code) {}).is_ok()) return;
+    ++x_next_sequence;
+  }
 }
 
 LinkOp* Link::first_overdue(Instant now) const {

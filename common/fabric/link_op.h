@@ -63,7 +63,8 @@ struct GetTarget {
   Shard shard;
   block::BlockHash hash;
   std::span<const MutableBytes> into;  // filled from the front; what a smaller block leaves is kept
-  bool exact = true;  // a block of another size than `into` is invalid_argument, and not moved
+  uint32_t offset = 0;  // GetOp::pieces: where in the block the piece begins, of the size of `into`
+  bool exact = true;    // a block of another size than `into` is invalid_argument, and not moved
 
   // Out. ok: `bytes` lie in `into`, and their CRC32C was right. not_found, or corrupt: a miss. With
   // any code but ok the memory may hold rubbish.
@@ -71,12 +72,18 @@ struct GetTarget {
   uint64_t bytes = 0;  // with invalid_argument: of the block, where `into` is larger; else 0
   Generation generation;
   uint32_t payload_crc = 0;
+  // Of the whole block, where a piece of it was asked for; `payload_crc` is the piece's then, as
+  // the server has it, and that the pieces together have the block's is for the caller to check.
+  uint32_t block_bytes = 0;
+  uint32_t block_crc = 0;
 };
 
 // Gets blocks, in the order of `targets`; 1 to kOpItemsMax.
 struct GetOp : LinkOp {
   GetOp() : LinkOp(Kind::get) {}
 
+  // Each target is a piece of a block. Only where LinkIdentity::pieces.
+  bool pieces = false;
   std::span<GetTarget> targets;
   // Called once for each target, when its memory is not touched any more. Same rules as on_end, but
   // that this object must stay.

@@ -105,6 +105,10 @@ bool Link::claim(Request& request, LinkOp::Kind kind, size_t first, size_t count
 }
 
 void Link::accept(Request& request, const wire::GetReply& reply, Payload& payload) {
+  if (reply.code == Code::ok && reply.is_piece != request.pieces) {
+    ++x_counters.foreign_replies;
+    return;
+  }
   if (!claim(request, LinkOp::Kind::get, reply.first, reply.count)) return;
   if (reply.code == Code::ok && request.op != nullptr) {
     receive_block(request, reply.first, reply, payload);
@@ -132,6 +136,8 @@ void Link::receive_block(Request& request, size_t item, const wire::GetReply& re
   target.bytes = reply.payload_bytes;
   target.generation = reply.generation;
   target.payload_crc = reply.payload_crc;
+  target.block_bytes = reply.block_bytes;
+  target.block_crc = reply.block_crc;
   ++op.state.memory;
   const size_t slot = static_cast<size_t>(&request - x_slots.data());
   const size_t place = slot << kItemBits | item;

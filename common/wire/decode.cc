@@ -6,12 +6,13 @@
 namespace tarn::wire {
 namespace {
 
-constexpr auto kTypeLast = static_cast<uint8_t>(MessageType::error_reply);
+constexpr auto kTypeLast = static_cast<uint8_t>(MessageType::cancel);
 
 // The flags that a message of this type may carry.
 uint8_t flags_allowed(MessageType type) {
   switch (type) {
     case MessageType::get_request:
+    case MessageType::pieces_request:
     case MessageType::exists_request:
       return kFlagForTenant;
     case MessageType::put_request:
@@ -110,12 +111,29 @@ void get_head(Body& body, uint8_t flags, RequestHead& head) {
 
 Refusal decode_body(Body body, uint8_t flags, GetRequest& message) {
   get_head(body, flags, message.head);
+  message.pieces = false;
   message.items.clear();
   for (size_t left = get_count(body); left > 0 && body.in().ok(); --left) {
     GetItem item;
     item.shard.value = body.in().get<uint32_t>();
     item.bytes_max = body.in().get<uint64_t>();
     get_name(body, item.hash);
+    TARN_CHECK(message.items.push_back(item));
+  }
+  return body.end();
+}
+
+Refusal decode_pieces(Body body, uint8_t flags, GetRequest& message) {
+  get_head(body, flags, message.head);
+  message.pieces = true;
+  message.items.clear();
+  for (size_t left = get_count(body); left > 0 && body.in().ok(); --left) {
+    GetItem item;
+    item.shard.value = body.in().get<uint32_t>();
+    item.offset = body.in().get<uint32_t>();
+    item.bytes_max = body.in().get<uint32_t>();
+    get_name(body, item.hash);
+    body.require(item.bytes_max >= 1 && item.offset + item.bytes_max <= kBlockBytesMax);
     TARN_CHECK(message.items.push_back(item));
   }
   return body.end();
@@ -137,6 +155,26 @@ Refusal decode_body(Body body, uint8_t, GetReply& message) {
   } else {
     body.require(message.payload_bytes == 0 && message.payload_crc == 0);
   }
+  message.is_piece = false;
+  message.block_bytes = message.block_crc = 0;
+  return body.end();
+}
+
+Refusal decode_piece(Body body, GetReply& message) {
+  Reader& in = body.in();
+  message.epoch.value = in.get<uint64_t>();
+  message.first = in.get<uint16_t>();
+  message.count = 1;
+  message.code = Code::ok;
+  message.generation.value = in.get<uint64_t>();
+  message.payload_bytes = in.get<uint32_t>();
+  message.payload_crc = in.get<uint32_t>();
+  message.is_piece = true;
+  message.block_bytes = in.get<uint32_t>();
+  message.block_crc = in.get<uint32_t>();
+  body.require(message.first < kItemsMax && message.payload_bytes >= 1);
+  body.require(message.payload_bytes <= message.block_bytes);
+  body.require(message.block_bytes <= kBlockBytesMax);
   return body.end();
 }
 
@@ -207,6 +245,11 @@ Refusal decode_body(Body body, uint8_t, Pong& message) {
   return body.end();
 }
 
+Refusal decode_body(Body body, uint8_t, Cancel& message) {
+  message.sequence = body.in().get<uint64_t>();
+  return body.end();
+}
+
 Refusal decode_body(Body body, uint8_t, ErrorReply& message) {
   message.epoch.value = body.in().get<uint64_t>();
   message.code = get_code(body);
@@ -215,19 +258,25 @@ Refusal decode_body(Body body, uint8_t, ErrorReply& message) {
   return body.end();
 }
 
-// Decodes into the variant's alternative T, which is made anew only when another one was there.
+// The variant's alternative T, which is made anew only when another one was there.
+template <typename T, typename Variant>
+T& alternative(Variant& variant) {
+  if (!std::holds_alternative<T>(variant)) variant.template emplace<T>();
+  return std::get<T>(variant);
+}
+
 template <typename T, typename Variant>
 Refusal decode_into(Bytes header, const Envelope& envelope, Variant& variant) {
-  if (!std::holds_alternative<T>(variant)) variant.template emplace<T>();
-  return decode_body(Body(header.subspan(kEnvelopeBytes)), envelope.flags, std::get<T>(variant));
+  return decode_body(Body(header.subspan(kEnvelopeBytes)), envelope.flags, alternative<T>(variant));
 }
 
 }  // namespace
 
 bool is_request(MessageType type) {
-  return type == MessageType::get_request || type == MessageType::put_request ||
-         type == MessageType::exists_request || type == MessageType::remove_request ||
-         type == MessageType::ping;
+  return type == MessageType::get_request || type == MessageType::pieces_request ||
+         type == MessageType::put_request || type == MessageType::exists_request ||
+         type == MessageType::remove_request || type == MessageType::ping ||
+         type == MessageType::cancel;
 }
 
 Refusal decode_envelope(Bytes header, Envelope& envelope) {
@@ -255,6 +304,9 @@ Refusal decode_request(Bytes header, const Envelope& envelope, Request& request)
   switch (envelope.type) {
     case MessageType::get_request:
       return decode_into<GetRequest>(header, envelope, request);
+    case MessageType::pieces_request:
+      return decode_pieces(Body(header.subspan(kEnvelopeBytes)), envelope.flags,
+                           alternative<GetRequest>(request));
     case MessageType::put_request:
       return decode_into<PutRequest>(header, envelope, request);
     case MessageType::exists_request:
@@ -263,6 +315,8 @@ Refusal decode_request(Bytes header, const Envelope& envelope, Request& request)
       return decode_into<RemoveRequest>(header, envelope, request);
     case MessageType::ping:
       return decode_into<Ping>(header, envelope, request);
+    case MessageType::cancel:
+      return decode_into<Cancel>(header, envelope, request);
     default:
       return Refusal::direction;
   }
@@ -273,6 +327,8 @@ Refusal decode_reply(Bytes header, const Envelope& envelope, Reply& reply) {
   switch (envelope.type) {
     case MessageType::get_reply:
       return decode_into<GetReply>(header, envelope, reply);
+    case MessageType::piece_reply:
+      return decode_piece(Body(header.subspan(kEnvelopeBytes)), alternative<GetReply>(reply));
     case MessageType::put_reply:
       return decode_into<PutReply>(header, envelope, reply);
     case MessageType::exists_reply:

@@ -98,22 +98,45 @@ void put_text(Writer& out, const Text& text) {
   out.put_bytes(text.begin(), text.size());
 }
 
+void encode_piece(const Route& route, const GetReply& message, HeaderBuffer& into) {
+  TARN_CHECK(message.code == Code::ok && message.count == 1);
+  TARN_CHECK(message.payload_bytes <= message.block_bytes);
+  HeaderWriter header({MessageType::piece_reply}, route, into);
+  Writer& out = header.body();
+  out.put(message.epoch.value);
+  out.put(message.first);
+  out.put(message.generation.value);
+  out.put(static_cast<uint32_t>(message.payload_bytes));
+  out.put(message.payload_crc);
+  out.put(message.block_bytes);
+  out.put(message.block_crc);
+  header.finish();
+}
+
 }  // namespace
 
 void encode(const Route& route, const GetRequest& message, HeaderBuffer& into) {
-  HeaderWriter header({MessageType::get_request, flags_of(message.head)}, route, into);
+  const auto type = message.pieces ? MessageType::pieces_request : MessageType::get_request;
+  HeaderWriter header({type, flags_of(message.head)}, route, into);
   Writer& out = header.body();
   put_head(out, message.head);
   put_count(out, message.items);
   for (const GetItem& item : message.items) {
     out.put(item.shard.value);
-    out.put(item.bytes_max);
+    if (message.pieces) {
+      TARN_CHECK(item.bytes_max <= kBlockBytesMax);
+      out.put(item.offset);
+      out.put(static_cast<uint32_t>(item.bytes_max));
+    } else {
+      out.put(item.bytes_max);
+    }
     put_name(out, item.hash);
   }
   header.finish();
 }
 
 void encode(const Route& route, const GetReply& message, HeaderBuffer& into) {
+  if (message.is_piece) return encode_piece(route, message, into);
   HeaderWriter header({MessageType::get_reply}, route, into);
   Writer& out = header.body();
   out.put(message.epoch.value);
@@ -193,6 +216,12 @@ void encode(const Route& route, const Ping& message, HeaderBuffer& into) {
 void encode(const Route& route, const Pong& message, HeaderBuffer& into) {
   HeaderWriter header({MessageType::pong}, route, into);
   header.body().put(message.epoch.value);
+  header.finish();
+}
+
+void encode(const Route& route, const Cancel& message, HeaderBuffer& into) {
+  HeaderWriter header({MessageType::cancel}, route, into);
+  header.body().put(message.sequence);
   header.finish();
 }
 

@@ -30,6 +30,7 @@ void encode(const Route& route, const RemoveReply& message, HeaderBuffer& into);
 void encode(const Route& route, const Ping& message, HeaderBuffer& into);
 void encode(const Route& route, const Pong& message, HeaderBuffer& into);
 void encode(const Route& route, const ErrorReply& message, HeaderBuffer& into);
+void encode(const Route& route, const Cancel& message, HeaderBuffer& into);
 
 // Where header_bytes and the MAC lie in every header.
 inline constexpr size_t kHeaderBytesOffset = 8;

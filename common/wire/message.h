@@ -40,6 +40,9 @@ enum class MessageType : uint8_t {
   ping = 9,
   pong = 10,
   error_reply = 11,
+  pieces_request = 12,
+  piece_reply = 13,
+  cancel = 14,
 };
 
 // Bits of the envelope's flags.
@@ -98,20 +101,24 @@ struct GetItem {
   Shard shard;
   uint64_t bytes_max = 0;  // that the requester's memory holds; a larger block is not sent
   block::BlockHash hash;
+  uint32_t offset = 0;  // of a piece, which is bytes_max bytes of the block from there on
 
   friend bool operator==(const GetItem&, const GetItem&) = default;
 };
 
-// Asks for blocks; 1 to kItemsMax items, answered in their order.
+// Asks for blocks; 1 to kItemsMax items, answered in their order. With `pieces`, which travels as a
+// type of its own, each item is a piece of a block.
 struct GetRequest {
   RequestHead head;
   BoundedList<GetItem, kItemsMax> items;
+  bool pieces = false;
 
   friend bool operator==(const GetRequest&, const GetRequest&) = default;
 };
 
 // Answers `count` items from `first` on. With ok: one item, and its bytes are the payload; else no
-// payload, and the code is that of each of these items.
+// payload, and the code is that of each of these items. A piece that is sent travels as a type of
+// its own: size and CRC of the payload are the piece's.
 struct GetReply {
   Epoch epoch;
   uint16_t first = 0;
@@ -120,6 +127,10 @@ struct GetReply {
   Generation generation;
   uint64_t payload_bytes = 0;
   uint32_t payload_crc = 0;
+  bool is_piece = false;
+  // Of the whole block, whose piece this is; the CRC is the putter's.
+  uint32_t block_bytes = 0;
+  uint32_t block_crc = 0;
 
   friend bool operator==(const GetReply&, const GetReply&) = default;
 };
@@ -215,7 +226,15 @@ struct ErrorReply {
   friend bool operator==(const ErrorReply&, const ErrorReply&) = default;
 };
 
-using Request = std::variant<Ping, GetRequest, PutRequest, ExistsRequest, RemoveRequest>;
+// Nobody waits for an earlier get of this connection and lane any more. Has no answer of its own:
+// what was not answered yet of that get is answered `cancelled`.
+struct Cancel {
+  uint64_t sequence = 0;  // of the get
+
+  friend bool operator==(const Cancel&, const Cancel&) = default;
+};
+
+using Request = std::variant<Ping, GetRequest, PutRequest, ExistsRequest, RemoveRequest, Cancel>;
 using Reply = std::variant<Pong, GetReply, PutReply, ExistsReply, RemoveReply, ErrorReply>;
 
 }  // namespace tarn::wire

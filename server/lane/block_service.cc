@@ -67,6 +67,9 @@ void BlockService::serve(Peer& peer, const wire::Admitted& admitted, fabric::Pay
     x_desk.replies.send(peer, admitted.route, wire::Pong{x_desk.epoch()});
     return;
   }
+  if (const auto* cancel = std::get_if<wire::Cancel>(&request)) {
+    return x_gets.cancel(peer, cancel->sequence);
+  }
   if (peer.requests >= 2 * kCreditsPromised) {
     x_desk.refuse(peer, admitted.route, overloaded("more requests in flight than were granted"));
     return;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/block/checksum.h"
 
 namespace tarn::lane {
 
@@ -63,16 +64,24 @@ void GetService::step(Work& work) {
 }
 
 void GetService::on_read(Work& work, Result<store::Pin> pin) {
+  const wire::GetItem& item = work.request.items[work.next];
   if (!pin) {
-    x_desk.metrics.get_misses.add();
+    // A block in pieces is one miss.
+    if (item.offset == 0) x_desk.metrics.get_misses.add();
     miss(work, pin.error().code());
-  } else if (pin->header().payload_bytes > work.request.items[work.next].bytes_max) {
+  } else if (!fits(work.request, work.next, pin->header().payload_bytes)) {
     x_desk.metrics.refused(Code::invalid_argument);
     miss(work, Code::invalid_argument);
   } else if (!send(work, std::move(*pin))) {
     return;
   }
   ++work.next;
+}
+
+bool GetService::fits(const wire::GetRequest& request, size_t item, uint64_t block_bytes) {
+  const wire::GetItem& wanted = request.items[item];
+  if (!request.pieces) return block_bytes <= wanted.bytes_max;
+  return wanted.offset + wanted.bytes_max <= block_bytes;
 }
 
 void GetService::miss(Work& work, Code code) {
@@ -91,6 +100,23 @@ void GetService::flush_misses(Work& work) {
   x_desk.replies.send(*work.peer, work.route, reply);
 }
 
+// A piece has a checksum of its own, made from the bytes that leave; the block's is the putter's.
+wire::GetReply GetService::reply_for(const Work& work, const Sending& sending) const {
+  const block::BlockHeader& header = sending.pin.header();
+  wire::GetReply reply;
+  reply.epoch = x_desk.epoch();
+  reply.first = work.next;
+  reply.generation = header.generation;
+  reply.payload_bytes = sending.payload.size();
+  reply.payload_crc = header.payload_crc;
+  if (!work.request.pieces) return reply;
+  reply.is_piece = true;
+  reply.payload_crc = block::crc32c(0, sending.payload.data(), sending.payload.size());
+  reply.block_bytes = static_cast<uint32_t>(header.payload_bytes);
+  reply.block_crc = header.payload_crc;
+  return reply;
+}
+
 // False when the fabric cannot take it now: the same item is tried again later.
 bool GetService::send(Work& work, store::Pin pin) {
   TARN_DCHECK(x_sends <= kSendsMax);
@@ -99,20 +125,17 @@ bool GetService::send(Work& work, store::Pin pin) {
     return false;
   }
   flush_misses(work);
-  const block::BlockHeader& header = pin.header();
-  wire::GetReply reply;
-  reply.epoch = x_desk.epoch();
-  reply.first = work.next;
-  reply.generation = header.generation;
-  reply.payload_bytes = header.payload_bytes;
-  reply.payload_crc = header.payload_crc;
   Sending* free = std::find_if(work.sends.begin(), work.sends.end(),
                                [](const Sending& sending) { return !sending.pin; });
   TARN_CHECK(free != work.sends.end());
   free->work = &work;
   free->pin = std::move(pin);
-  const Status sent = x_desk.replies.send_block(*work.peer, {work.route, reply, free->pin.bytes()},
-                                                [this, free](Code code) { on_sent(*free, code); });
+  free->payload = free->pin.bytes();
+  const wire::GetItem& item = work.request.items[work.next];
+  if (work.request.pieces) free->payload = free->payload.subspan(item.offset, item.bytes_max);
+  const Status sent =
+      x_desk.replies.send_block(*work.peer, {work.route, reply_for(work, *free), free->payload},
+                                [this, free](Code code) { on_sent(*free, code); });
   if (sent.is_ok()) {
     ++work.in_flight;
     ++work.peer->sends;
@@ -131,8 +154,11 @@ bool GetService::send(Work& work, store::Pin pin) {
 void GetService::on_sent(Sending& sending, Code code) {
   Work& work = *sending.work;
   if (code == Code::ok) {
-    x_desk.metrics.get_blocks.add();
-    x_desk.metrics.get_bytes.add(sending.pin.bytes().size());
+    // The last piece counts as the block.
+    const bool ends_block = sending.payload.data() + sending.payload.size() ==
+                            sending.pin.bytes().data() + sending.pin.bytes().size();
+    if (ends_block) x_desk.metrics.get_blocks.add();
+    x_desk.metrics.get_bytes.add(sending.payload.size());
     x_desk.metrics.get_send.record(x_desk.clock.now() - work.began);
   }
   sending.pin.release();
@@ -160,6 +186,15 @@ void GetService::give_up_rest(Work& work, Code code) {
   work.miss_code = code;
   work.miss_count = static_cast<uint16_t>(work.request.items.size() - work.next);
   work.next = static_cast<uint16_t>(work.request.items.size());
+}
+
+void GetService::cancel(const Peer& peer, uint64_t sequence) {
+  x_works.for_each([&](Work& work) {
+    const bool is_it = work.peer == &peer && work.route.sequence == sequence;
+    if (!is_it || work.is_reading || work.next == work.request.items.size()) return;
+    give_up_rest(work, Code::cancelled);
+    advance(work);
+  });
 }
 
 size_t GetService::tick(Instant now) {

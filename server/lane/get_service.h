@@ -2,13 +2,15 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "server/lane/desk.h"
 #include "server/lane/pool.h"
 
 namespace tarn::lane {
 
-// Answers gets: block by block, in the order asked, each pinned while its bytes are being sent.
+// Answers gets: block by block, or piece by piece of blocks, in the order asked, each pinned while
+// its bytes are being sent.
 // One-thread (the lane's). Limits: kGetsMax requests at a time, kSendsPerGetMax blocks of one in
 // flight, kSendsMax of all. Of requests and of blocks a connection has no more than an eighth of
 // what is free, so that dozens of clients that stopped reading stall nobody else. What is left of
@@ -27,6 +29,10 @@ class GetService {
   void begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
              const TenantId& tenant);
 
+  // Nobody waits for the peer's request of this sequence any more: what of it has not been begun is
+  // answered `cancelled`. No effect on one that is not there.
+  void cancel(const Peer& peer, uint64_t sequence);
+
   // Goes on with what had to wait and ends what is past its deadline; returns what it did.
   size_t tick(Instant now);
 
@@ -37,6 +43,7 @@ class GetService {
   struct Sending {
     Work* work = nullptr;
     store::Pin pin;
+    std::span<const std::byte> payload;  // of the pin's block
   };
   struct Work {
     bool in_use = false;
@@ -59,6 +66,8 @@ class GetService {
   void advance(Work& work);
   void step(Work& work);
   void on_read(Work& work, Result<store::Pin> pin);
+  static bool fits(const wire::GetRequest& request, size_t item, uint64_t block_bytes);
+  wire::GetReply reply_for(const Work& work, const Sending& sending) const;
   bool send(Work& work, store::Pin pin);
   static bool is_fair(uint32_t taken, size_t free) {
     return taken < (free + kFreePerTaken - 1) / kFreePerTaken;

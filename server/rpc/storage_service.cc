@@ -111,6 +111,7 @@ grpc::Status StorageService::Connect(grpc::ServerContext* context,
   response->set_credit_bytes(lane::kCreditBytesPromised);
   response->set_refused_offers(wired->refused_offers);
   response->set_transport(wired->transport);
+  response->set_pieces(true);
   return grpc::Status::OK;
 }
 

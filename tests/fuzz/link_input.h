@@ -21,7 +21,7 @@ namespace tarn::fabric {
 class LinkInput {
  public:
   explicit LinkInput(std::span<const uint8_t> input) : x_input(input) {
-    LinkIdentity identity{1, {1, 2, 3}, Incarnation{5}, 0, 4, 8192};
+    LinkIdentity identity{1, {1, 2, 3}, Incarnation{5}, 0, 4, 8192, true};
     x_link = std::move(Link::open({identity, std::string(32, 'k'), std::make_unique<Sink>(*this),
                                    &x_clock}))
                  .value();
@@ -159,6 +159,8 @@ class LinkInput {
       op->targets[i].into = {&op->parts[i], 1};
       op->targets[i].exact = i % 2 == 0;
     }
+    // What no input of before began with: a get of pieces.
+    op->get.pieces = (x_ops.size() & 3) == 3;
     op->get.targets = op->targets;
     op->get.on_block = [op](GetOp&, size_t index) { ++op->outcomes[index]; };
     prepare(*op, op->get);
@@ -189,10 +191,16 @@ class LinkInput {
     const wire::Route route{1, next() % (x_sent + 1)};
     const auto first = static_cast<uint16_t>(next() % 8);
     const auto code = static_cast<Code>(next() % kCodeCount);
-    switch (next() % 5) {
+    switch (next() % 6) {
       case 0: {
         const uint64_t bytes = next() % 70 + 1;
         return send(route, wire::GetReply{{}, first, 1, Code::ok, {}, bytes, next()}, bytes);
+      }
+      case 5: {
+        const uint64_t bytes = next() % 70 + 1;
+        return send(route,
+                    wire::GetReply{{}, first, 1, Code::ok, {}, bytes, next(), true, 200, next()},
+                    bytes);
       }
       case 1: {
         const auto count = static_cast<uint16_t>(next() % 4 + 1);

@@ -86,18 +86,36 @@ Result<FlightItem> read_put(const PutItem& from, const SpaceState& space, ItemRe
   return item;
 }
 
-Result<FlightItem> read_get(const GetItem& from, ItemReader& reader) {
+Result<FlightItem> read_get(const GetItem& from, const CallOptions& options, ItemReader& reader) {
   FlightItem item;
   TARN_ASSIGN_OR_RETURN(item.hash, hash_of(from.hash));
   TARN_RETURN_IF_ERROR(reader.read_shard(from.shard, item));
   TARN_RETURN_IF_ERROR(reader.read_slices(from.slices, item, [&](const Slice& slice) {
     item.into.emplace_back(slice.data, slice.size);
   }));
+  const auto& ends = options.layer_ends;
+  if (!ends.empty() && item.bytes != ends.back()) {
+    return invalid_argument("slices: " + std::to_string(item.bytes) +
+                            " bytes, and the last layer ends at " + std::to_string(ends.back()));
+  }
   return item;
+}
+
+Status check_layers(size_t items, const std::vector<uint32_t>& ends) {
+  if (ends.size() > kLayersMax) return invalid_argument("options.layer_ends: more than 1024");
+  if (ends.size() * items > kCallPiecesMax) {
+    return invalid_argument("options.layer_ends: more than 262144 for all blocks together");
+  }
+  for (size_t i = 0; i < ends.size(); ++i) {
+    if (ends[i] <= (i == 0 ? 0 : ends[i - 1]))
+      return invalid_argument("options.layer_ends: must rise");
+  }
+  return Status::ok();
 }
 
 Status check_call(size_t items, const CallOptions& options) {
   if (items > kCallBlocksMax) return invalid_argument("items: more than 65536");
+  TARN_RETURN_IF_ERROR(check_layers(items, options.layer_ends));
   if (options.copies < 1 || options.copies > wire::kCopiesMax) {
     return invalid_argument("options.copies: must be 1 to 16");
   }
@@ -130,11 +148,12 @@ std::shared_ptr<Flight> make_flight(Flight::Options options, const Items& items,
   return flight;
 }
 
-Flight::Options options_of(Core& core, const std::shared_ptr<SpaceState>& space, size_t items,
-                           const CallOptions& call) {
+Flight::Options options_of(Flight::Kind kind, const std::shared_ptr<SpaceState>& space,
+                           const CallOptions& call, std::shared_ptr<TransferState> state) {
   Flight::Options options;
+  options.kind = kind;
   options.space = space;
-  options.state = TransferState::open(items, core.deadline_of(call));
+  options.state = std::move(state);
   options.copies = static_cast<uint8_t>(std::clamp<uint32_t>(call.copies, 1, wire::kCopiesMax));
   options.allow_less = call.allow_less;
   return options;
@@ -154,7 +173,7 @@ std::vector<block::BlockHash> unknown_of(Flight& flight) {
     return flight.space().chains.unknown_for(links_of(flight, flight.items()));
   }
   std::vector<block::BlockHash> unknown;
-  for (const FlightItem& item : flight.items())
+  for (const FlightItem& item : std::span(flight.items()).first(flight.block_count()))
     if (!flight.space().chains.find(item.hash)) unknown.push_back(item.hash);
   return unknown;
 }
@@ -169,10 +188,16 @@ void place(Flight& flight) {
       items[i].place = places[i];
     return;
   }
-  for (FlightItem& item : items) {
-    const auto known = chains.find(item.hash);
-    item.place = known ? known->place : ring::BlockPlace{item.hash, 0};
-    item.is_placed = known.has_value();
+  const size_t blocks = flight.block_count();
+  for (size_t i = 0; i < blocks; ++i) {
+    const auto known = chains.find(items[i].hash);
+    items[i].place = known ? known->place : ring::BlockPlace{items[i].hash, 0};
+    items[i].is_placed = known.has_value();
+  }
+  // Its other pieces lie where the first one does.
+  for (size_t i = blocks; i < items.size(); ++i) {
+    items[i].place = items[i % blocks].place;
+    items[i].is_placed = items[i % blocks].is_placed;
   }
 }
 
@@ -191,23 +216,25 @@ void locate_for(Core& core, Flight& flight, std::span<const block::BlockHash> un
 
 std::shared_ptr<Flight> make_put(Core& core, const std::shared_ptr<SpaceState>& space,
                                  std::span<const PutItem> items, const CallOptions& options) {
-  Flight::Options flight = options_of(core, space, items.size(), options);
-  flight.kind = Flight::Kind::put;
+  auto state = TransferState::open(items.size(), core.deadline_of(options));
   ItemReader reader(core, *space);
-  auto made = make_flight(std::move(flight), items, options,
-                          [&](const PutItem& item) { return read_put(item, *space, reader); });
+  auto made =
+      make_flight(options_of(Flight::Kind::put, space, options, std::move(state)), items, options,
+                  [&](const PutItem& item) { return read_put(item, *space, reader); });
   made->hold(reader.take_memory());
   return made;
 }
 
 std::shared_ptr<Flight> make_get(Core& core, const std::shared_ptr<SpaceState>& space,
                                  std::span<const GetItem> items, const CallOptions& options) {
-  Flight::Options flight = options_of(core, space, items.size(), options);
-  flight.kind = Flight::Kind::get;
+  const size_t layers = options.layer_ends.size();
+  auto state = TransferState::open(items.size(), core.deadline_of(options), layers);
   ItemReader reader(core, *space);
-  auto made = make_flight(std::move(flight), items, options,
-                          [&](const GetItem& item) { return read_get(item, reader); });
+  auto made =
+      make_flight(options_of(Flight::Kind::get, space, options, std::move(state)), items, options,
+                  [&](const GetItem& item) { return read_get(item, options, reader); });
   made->hold(reader.take_memory());
+  if (layers > 0 && !made->items().empty()) made->cut_into_layers(options.layer_ends, items.size());
   return made;
 }
 

@@ -89,7 +89,12 @@ void Flight::stop(Code code, FlightDeck& deck) {
 
 void Flight::dispatch(FlightDeck& deck) {
   TARN_CHECK(x_open.empty() && x_turning.empty());
+  // What lands of a layer-wise get makes it turn again.
+  if (x_layers != nullptr && !x_layers->has_room()) return;
   x_turning.swap(x_ready);
+  // Items that are tried again, too, go in the order of their layers.
+  if (x_layers != nullptr && !std::is_sorted(x_turning.begin(), x_turning.end()))
+    std::sort(x_turning.begin(), x_turning.end());
   for (size_t i = 0; i < x_turning.size(); ++i) {
     if (!has_room(x_items[x_turning[i]], deck)) {
       // Nor for those behind it: they are not even looked at.
@@ -108,6 +113,9 @@ void Flight::dispatch(FlightDeck& deck) {
 void Flight::place_ready(uint32_t index, FlightDeck& deck) {
   FlightItem& item = x_items[index];
   TARN_DCHECK(item.state == State::ready);
+  if (x_layers != nullptr && x_layers->failure(item.index) != Code::ok)
+    return settle(index, x_layers->failure(item.index));
+  if (item.is_piece && x_layers->is_whole(item.index)) return settle(index, Code::ok);
   if (item.not_before > deck.now) return again(index, item.not_before);
   if (deck.view == nullptr) {
     deck.wants_refresh = true;
@@ -118,6 +126,7 @@ void Flight::place_ready(uint32_t index, FlightDeck& deck) {
 }
 
 bool Flight::has_room(const FlightItem& item, const FlightDeck& deck) const {
+  if (x_layers != nullptr && x_layers->is_full()) return false;
   return deck.bytes_in_flight == 0 || deck.bytes_in_flight + item.bytes <= deck.bytes_in_flight_max;
 }
 
@@ -162,6 +171,7 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
   if (peer == nullptr) return false;
   const PeerTable::Readiness readiness = deck.peers->readiness(*peer, deck.now);
   if (readiness == PeerTable::Readiness::up) {
+    if (!suits(*peer, item)) return false;
     join_attempt(*peer, index, deck);
     return true;
   }
@@ -202,14 +212,17 @@ void Flight::join_attempt(Peer& peer, uint32_t index, FlightDeck& deck) {
   const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
   Lane& lane = deck.peers->lane_for(peer, position);
   const auto open = std::find_if(x_open.begin(), x_open.end(), [&](const Attempt* attempt) {
-    return attempt->lane == &lane && attempt->items.size() < fabric::kOpItemsMax;
+    return attempt->lane == &lane && attempt->pieces == item.is_piece &&
+           attempt->items.size() < fabric::kOpItemsMax;
   });
   const bool joins = kind() != Kind::put && open != x_open.end();
   Attempt& attempt = joins ? **open : new_attempt(lane, peer);
+  attempt.pieces = item.is_piece;
   attempt.items.push_back(index);
   item.state = State::in_flight;
   item.waits_until = {};
   deck.bytes_in_flight += item.bytes;
+  if (item.is_piece) x_layers->begin_piece(item.index, item.bytes);
 }
 
 Flight::Attempt& Flight::new_attempt(Lane& lane, const Peer& peer) {
@@ -286,25 +299,27 @@ void Flight::on_end(Attempt& attempt, fabric::LinkOp& op) {
 void Flight::again(uint32_t index, Instant not_before) {
   FlightItem& item = x_items[index];
   TARN_DCHECK(item.state != State::settled);
-  if (item.state == State::in_flight) {
-    TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
-    x_deck->bytes_in_flight -= item.bytes;
-  }
+  leave_flight(item);
   item.state = State::ready;
   item.not_before = not_before;
   x_ready.push_back(index);
   wake_by(not_before);
 }
 
+void Flight::leave_flight(const FlightItem& item) {
+  if (item.state != State::in_flight) return;
+  TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
+  x_deck->bytes_in_flight -= item.bytes;
+  if (item.is_piece) x_layers->end_piece(item.index, item.bytes);
+}
+
 void Flight::settle(uint32_t index, Code code, std::string message) {
   FlightItem& item = x_items[index];
   TARN_CHECK(item.state != State::settled && x_unsettled > 0);
-  if (item.state == State::in_flight) {
-    TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
-    x_deck->bytes_in_flight -= item.bytes;
-  }
+  leave_flight(item);
   item.state = State::settled;
   --x_unsettled;
+  if (x_layers != nullptr && !settle_piece(item, code)) return;
   BlockOutcome& outcome = outcome_of(item);
   outcome.outcome = tarn::sdk::outcome_of(code);
   outcome.message = std::move(message);

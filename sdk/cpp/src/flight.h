@@ -15,6 +15,7 @@
 #include "common/ring/ring.h"
 #include "sdk/cpp/src/chain_cache.h"
 #include "sdk/cpp/src/cluster_view.h"
+#include "sdk/cpp/src/layer_book.h"
 #include "sdk/cpp/src/peer_table.h"
 #include "sdk/cpp/src/transfer.h"
 
@@ -56,6 +57,8 @@ struct FlightItem {
   uint32_t payload_crc = 0;
   std::vector<fabric::Bytes> from;         // put
   std::vector<fabric::MutableBytes> into;  // get
+  bool is_piece = false;                   // of a layer-wise get: the bytes of one layer
+  uint16_t layer = 0;
 
   // The io thread's.
   State state = State::ready;
@@ -94,7 +97,7 @@ struct FlightDeck {
 // IoLoop::submit on it is one-thread ("tarn-io"), but for the places of its items while it awaits
 // them: those are the thread's that locates them, which may outlast it. Ends once no memory of it
 // is in use.
-//   put.cc, get.cc: what an answer means; flight.cc: everything else.
+//   put.cc, get.cc, layers.cc: what an answer means; flight.cc: everything else.
 class Flight {
  public:
   enum class Kind : uint8_t { put, get, exists };
@@ -118,6 +121,11 @@ class Flight {
   Kind kind() const { return x_options.kind; }
   // Buffers in use: they live until the flight has ended.
   void hold(std::vector<std::shared_ptr<const void>> memory) { x_memory = std::move(memory); }
+  // Makes it a layer-wise get of a call with so many blocks: each item is cut into one piece a
+  // layer, layer by layer.
+  void cut_into_layers(std::vector<uint32_t> ends, size_t blocks_of_call);
+  // The first so many items are the blocks, each once.
+  size_t block_count() const;
   // Nothing is asked for before on_placed().
   void await_places() { x_awaits_places.store(true, std::memory_order_relaxed); }
   // Ends it without having begun.
@@ -147,6 +155,7 @@ class Flight {
     std::vector<wire::BlockItem> keys;
     std::vector<Code> codes;
     std::variant<std::monostate, fabric::GetOp, fabric::PutOp, fabric::KeysOp> op;
+    bool pieces = false;
     bool is_in_flight = false;
   };
 
@@ -170,6 +179,9 @@ class Flight {
   void on_end(Attempt& attempt, fabric::LinkOp& op);
 
   void on_get_item(Attempt& attempt, size_t target);
+  void on_piece(uint32_t index, const fabric::GetTarget& got);
+  bool suits(const Peer& peer, FlightItem& item);
+  bool settle_piece(const FlightItem& item, Code code);
   void tell_corrupt(const Attempt& attempt) const;
   void on_exists_end(Attempt& attempt, const fabric::KeysOp& op);
   void on_put_end(Attempt& attempt, const fabric::PutOp& op);
@@ -179,6 +191,7 @@ class Flight {
 
   void again(uint32_t index, Instant not_before);
   void settle(uint32_t index, Code code, std::string message = {});
+  void leave_flight(const FlightItem& item);
   BlockOutcome& outcome_of(const FlightItem& item) { return state().outcome(item.index); }
   void wake_by(Instant at) { x_wake_at = std::min(x_wake_at, at); }
 
@@ -190,7 +203,8 @@ class Flight {
   std::vector<uint32_t> x_turning;
   std::deque<Attempt> x_attempts;
   std::vector<Attempt*> x_free;
-  std::vector<Attempt*> x_open;  // being filled in this turn
+  std::vector<Attempt*> x_open;         // being filled in this turn
+  std::unique_ptr<LayerBook> x_layers;  // of a layer-wise get
   size_t x_unsettled = 0;
   size_t x_in_flight = 0;  // attempts
   FlightDeck* x_deck = nullptr;

@@ -14,11 +14,13 @@ Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
     attempt.targets[i].shard = item.shard;
     attempt.targets[i].hash = item.hash;
     attempt.targets[i].into = item.into;
+    if (item.is_piece) attempt.targets[i].offset = x_layers->offset_of(item.layer);
   }
   fabric::GetOp& op = attempt.op.emplace<fabric::GetOp>();
   op.head = head.head;
   op.deadline = head.deadline;
   op.targets = attempt.targets;
+  op.pieces = attempt.pieces;
   op.on_block = [raw = &attempt](fabric::GetOp&, size_t i) { raw->flight->on_get_item(*raw, i); };
   op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
   return attempt.lane->link->submit(op);
@@ -42,7 +44,10 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
   TARN_CHECK(target < attempt.items.size());
   const uint32_t index = attempt.items[target];
   const fabric::GetTarget& got = attempt.targets[target];
-  if (got.code == Code::ok) {
+  if (got.code == Code::ok && x_items[index].is_piece) {
+    outcome_of(x_items[index]).server = attempt.server;
+    on_piece(index, got);
+  } else if (got.code == Code::ok) {
     BlockOutcome& outcome = outcome_of(x_items[index]);
     outcome.bytes = got.bytes;
     outcome.server = attempt.server;
@@ -58,7 +63,7 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
 
 // Whatever made the client ask there may have been a router's index, which is to hear of it.
 void Flight::note_miss(const Attempt& attempt, const FlightItem& item) {
-  if (!item.is_placed || x_deck->missed.size() >= kMissedMax) return;
+  if (!item.is_placed || item.layer > 0 || x_deck->missed.size() >= kMissedMax) return;
   x_deck->missed.push_back({space().id, attempt.lane->server, item.hash});
 }
 

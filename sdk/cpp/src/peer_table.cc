@@ -144,8 +144,9 @@ Result<std::unique_ptr<Lane>> PeerTable::open_lane(const Peer& peer, uint32_t in
   const uint64_t number = x_next_number++;
   const Wireup& wireup = peer.wireup;
   fabric::LinkOptions options;
-  options.identity = {wireup.connection_id,         wireup.nonce,   wireup.incarnation,
-                      static_cast<uint16_t>(index), wireup.credits, wireup.credit_bytes};
+  options.identity = {
+      wireup.connection_id, wireup.nonce,        wireup.incarnation, static_cast<uint16_t>(index),
+      wireup.credits,       wireup.credit_bytes, wireup.pieces};
   options.client_key = wireup.client_key;
   TARN_ASSIGN_OR_RETURN(options.connection,
                         connect_lane(port, wireup, {index, number, [this, number](Status why) {

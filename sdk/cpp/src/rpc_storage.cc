@@ -88,6 +88,7 @@ Result<Wireup> wireup_from(const v1::ConnectResponse& answer,
   wireup.epoch = Epoch{answer.epoch()};
   wireup.credits = answer.credits();
   wireup.credit_bytes = answer.credit_bytes();
+  wireup.pieces = answer.pieces();
   wireup.refused_offers = answer.refused_offers();
   wireup.transport = answer.transport();
   return wireup;

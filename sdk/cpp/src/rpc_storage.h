@@ -29,6 +29,7 @@ struct Wireup {
   std::vector<std::string> lane_addresses;  // one for each lane
   uint32_t credits = 0;
   uint64_t credit_bytes = 0;
+  bool pieces = false;  // it knows requests for pieces of blocks
   std::string refused_offers;
   std::string transport;
   std::string client_key;  // of the ticket that was shown

@@ -152,6 +152,35 @@ void Transfer::cancel() {
   x_impl->core->io().wake();
 }
 
+uint32_t Transfer::layers_ready() const {
+  return x_impl == nullptr ? 0 : static_cast<uint32_t>(x_impl->state->layers_ready());
+}
+
+int Transfer::layer_fd() const {
+  return x_impl == nullptr ? -1 : x_impl->state->layer_fd();
+}
+
+Expected<Done> Transfer::wait_layer(uint32_t layer, uint32_t timeout_ms) {
+  if (x_impl == nullptr || layer >= x_impl->state->layer_count()) {
+    return Error{Outcome::invalid_argument,
+                 "layer: the get was asked for fewer, see CallOptions::layer_ends"};
+  }
+  const Instant until = timeout_ms == 0
+                            ? x_impl->state->deadline() + kWaitGrace
+                            : system_clock().now() + std::chrono::milliseconds(timeout_ms);
+  if (!x_impl->state->wait_layer(layer, until)) {
+    return Error{Outcome::deadline_exceeded, "the layer has not landed yet"};
+  }
+  if (layers_ready() > layer) return Done{};
+  const auto all = outcomes();
+  const auto failed = std::find_if(
+      all.begin(), all.end(), [](const BlockOutcome& each) { return each.outcome != Outcome::ok; });
+  if (failed == all.end()) return Done{};
+  return Error{failed->outcome, "items[" + std::to_string(failed - all.begin()) +
+                                    "]: " + std::string(outcome_name(failed->outcome)) +
+                                    (failed->message.empty() ? "" : ": ") + failed->message};
+}
+
 std::span<const BlockOutcome> Transfer::outcomes() const {
   if (x_impl == nullptr) return {};
   return x_impl->state->outcomes();

@@ -18,7 +18,8 @@ namespace tarn::sdk {
 class TransferState {
  public:
   // Where no file descriptor is left, the transfer has ended as overloaded at once, and fd() is -1.
-  static std::shared_ptr<TransferState> open(size_t items, Instant deadline);
+  // `layers`: that a layer-wise get tells of, else 0.
+  static std::shared_ptr<TransferState> open(size_t items, Instant deadline, size_t layers = 0);
 
   Instant deadline() const { return x_deadline; }
   int fd() const { return x_event ? x_event->fd() : -1; }
@@ -26,21 +27,39 @@ class TransferState {
   // False when `until` passed first.
   bool wait(Instant until) const;
 
+  size_t layer_count() const { return x_layer_count; }
+  // Readable when more layers have landed than layers_ready() told last, and once it has ended.
+  int layer_fd() const { return x_layer_event ? x_layer_event->fd() : -1; }
+  // Layers, from the first on, that have landed in all blocks.
+  size_t layers_ready() const;
+  // True once `layer`, counted from 0, has landed or the transfer has ended; false when `until`
+  // passed first.
+  bool wait_layer(size_t layer, Instant until) const;
+
   void cancel() { x_cancelled.store(true, std::memory_order_release); }
   bool is_cancelled() const { return x_cancelled.load(std::memory_order_acquire); }
 
   // By the one thread that owns the transfer at the time. Precondition: !has_ended().
   BlockOutcome& outcome(size_t item);
+  void tell_layers(uint32_t ready);
   void end();
 
   // Precondition: has_ended().
   const std::vector<BlockOutcome>& outcomes() const { return x_outcomes; }
 
  private:
-  TransferState(size_t items, Instant deadline, Result<fabric::Event> event);
+  struct Events {
+    Result<fabric::Event> ended;
+    Result<fabric::Event> layers;
+  };
+  TransferState(size_t items, Instant deadline, Events events);
+  static bool poll_fd(int fd, Instant until);
 
   const Instant x_deadline;
   const Result<fabric::Event> x_event;
+  const Result<fabric::Event> x_layer_event;  // none where there are no layers
+  size_t x_layer_count = 0;
+  std::atomic<uint32_t> x_layers_ready{0};
   std::atomic<bool> x_ended{false};
   std::atomic<bool> x_cancelled{false};
   std::vector<BlockOutcome> x_outcomes;

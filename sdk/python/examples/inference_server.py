@@ -136,7 +136,12 @@ def main():
     parser.add_argument("--copies", type=int, default=2, help="copies of each block")
     parser.add_argument("--seed", type=int, default=7, help="seed of the model's weights")
     parser.add_argument("--keep-fetched", help="folder to write the fetched bytes to, for checks")
+    parser.add_argument(
+        "--layer-wise", action="store_true", help="compute each layer as soon as its KV has landed"
+    )
     options = parser.parse_args()
+    if options.layer_wise and options.keep_fetched:
+        parser.error("--keep-fetched needs whole blocks, so not with --layer-wise")
     import tarn  # here, so that tests need no Tarn
     from tarn_store import TarnStore
 

@@ -90,6 +90,7 @@ class KvCache:
         self.config = config
         self.capacity = panels * PANEL_KEYS
         self.length = 0
+        self._expected = None
         self.keys = np.zeros((*head, config.head_dim, PANEL_KEYS), np.float32)
         self.values = np.zeros((*head, PANEL_KEYS, config.head_dim), np.float32)
 
@@ -121,6 +122,34 @@ class KvCache:
         self.keys[:, :, panel, :, keys] = block[:, 0].transpose(0, 1, 3, 2)
         self.values[:, :, panel, keys, :] = block[:, 1]
         self.length += self.config.block_tokens
+
+    def expect_blocks(self, count, arrive):
+        """Counts `count` more blocks as present that are still on their way, layer by layer.
+
+        The first forward pass calls `arrive(layer)` before it attends to a layer; it waits, and
+        returns [count, 2, kv_heads, block_tokens, head_dim]. What it raises ends that pass: make
+        another cache then. One such run of blocks at a time.
+        """
+        first = self.full_blocks
+        if first * self.config.block_tokens != self.length or self._expected is not None:
+            raise ValueError(f"blocks do not follow a cache of {self.length} tokens")
+        self.extend(count * self.config.block_tokens)
+        if count:
+            self._expected = [range(first, first + count), arrive, 0]
+
+    def land(self, layer):
+        """Waits for `layer` of the expected blocks, if it has not landed yet."""
+        if self._expected is None or layer < self._expected[2]:
+            return
+        blocks, arrive, _ = self._expected
+        rows = arrive(layer)
+        for index, block in zip(blocks, rows, strict=True):
+            panel, keys = self._place(index)
+            self.keys[layer, :, panel, :, keys] = block[0].transpose(0, 2, 1)
+            self.values[layer, :, panel, keys, :] = block[1]
+        self._expected[2] = layer + 1
+        if layer + 1 == self.config.layers:
+            self._expected = None
 
     def truncate(self, length):
         """Keeps the first `length` tokens."""
@@ -209,6 +238,7 @@ class Model:
             normed = _normed(x, self.config.norm_epsilon)
             heads = self._rotated_heads(normed, weights["qkv"], begin)
             self._store(heads, layer, cache, (begin, first, end))
+            cache.land(layer)
             x += _project(self._attention(heads, layer, cache, begin), weights["out"])
             x += self._mlp(_normed(x, self.config.norm_epsilon), weights)
         cache.extend(len(tokens))

@@ -21,6 +21,10 @@ class StaleSession(Exception):
     """Another worker appended to the session since it was resumed: it has the session now."""
 
 
+class FetchFailed(Exception):
+    """Blocks that were on their way did not all arrive; those that did are the fetch's `usable`."""
+
+
 @dataclasses.dataclass
 class SessionState:
     """A session as one worker sees it.
@@ -61,12 +65,17 @@ class Resumed:
 
     `blocks` are buffers of one whole block each, from block 0 up to the first one missing;
     `sources` counts them by the server they came from; `fetch_ms` is the time that it all took.
+    A store that hands out layers as they land gives a `fetch` instead, and no blocks yet: its
+    `count` blocks are on their way, `arrive(layer)` waits for a layer of all of them and returns
+    it, [count, 2, kv_heads, block_tokens, head_dim], or raises FetchFailed; `usable()` waits for
+    the end and returns blocks and sources as above.
     """
 
     state: SessionState
     blocks: list
     sources: dict
     fetch_ms: float
+    fetch: object = None
 
 
 class SessionStore:

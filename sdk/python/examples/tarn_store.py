@@ -7,6 +7,7 @@ import time
 import numpy as np
 import tarn
 from session_store import (
+    FetchFailed,
     NoSuchSession,
     Resumed,
     SessionState,
@@ -35,8 +36,10 @@ class TarnStore(SessionStore):
     """A SessionStore over one client of Tarn. Thread-safe where `tarn.Client` is."""
 
     def __init__(self, options, config):
-        """`options` has `endpoint`, `secrets_dir` (None: the SDK's defaults) and `copies`."""
+        """`options` has `endpoint`, `secrets_dir` (None: the SDK's defaults), `copies` and, where
+        blocks are to be used layer by layer as they land, a true `layer_wise`."""
         self.config = config
+        self.layer_wise = getattr(options, "layer_wise", False)
         self.put_options = tarn.CallOptions(copies=options.copies)
         self.client = tarn.Client.connect(
             tarn.ClientOptions(endpoint=options.endpoint, credentials=options.secrets_dir or "")
@@ -59,6 +62,9 @@ class TarnStore(SessionStore):
         state = SessionState(session_id, manifest.version, list(manifest.token_ids))
         state.saved_blocks = len(manifest.blocks)
         state.decode_tail(manifest.tail)
+        if self.layer_wise and manifest.blocks:
+            fetch = LayerFetch(self.space, manifest.blocks, self.config)
+            return Resumed(state, [], {}, (time.perf_counter() - begin) * 1e3, fetch)
         blocks, sources = self._fetch(manifest.blocks)
         return Resumed(state, blocks, sources, (time.perf_counter() - begin) * 1e3)
 
@@ -121,13 +127,8 @@ class TarnStore(SessionStore):
         items = [tarn.GetItem(hash=h, slices=[row]) for h, row in zip(hashes, memory, strict=True)]
         transfer = self.space.get_kv(items)
         transfer.wait()
-        sources, count = {}, 0
-        for outcome in transfer.outcomes():
-            if outcome.outcome != tarn.Outcome.ok:
-                break
-            sources[outcome.server] = sources.get(outcome.server, 0) + 1
-            count += 1
-        return list(memory[:count]), sources
+        sources = sources_of(transfer)
+        return list(memory[: sum(sources.values())]), sources
 
     def _put(self, hashes, first, blocks):
         """Puts `blocks`, block `first` and after, and waits until they are kept as asked."""
@@ -143,6 +144,45 @@ class TarnStore(SessionStore):
         if not transfer.all_ok():
             bad = next(o for o in transfer.outcomes() if o.outcome not in _KEPT)
             raise StoreUnavailable(f"put: {bad.outcome.name}: {bad.message}")
+
+
+def sources_of(transfer):
+    """The usable prefix of a get that has ended, counted by the server that sent it."""
+    sources = {}
+    for outcome in transfer.outcomes():
+        if outcome.outcome != tarn.Outcome.ok:
+            break
+        sources[outcome.server] = sources.get(outcome.server, 0) + 1
+    return sources
+
+
+class LayerFetch:
+    """Blocks on their way, used layer by layer: see Resumed. Ends the get when it is dropped."""
+
+    def __init__(self, space, hashes, config):
+        """Begins to fetch the blocks of these hashes; layers lie outermost in a block."""
+        self.count = len(hashes)
+        self.memory = np.empty((self.count, *config.block_shape), np.float32)
+        rows = self.memory.reshape(self.count, -1)
+        items = [tarn.GetItem(hash=h, slices=[row]) for h, row in zip(hashes, rows, strict=True)]
+        layer_bytes = config.block_bytes // config.layers
+        options = tarn.CallOptions()
+        options.layer_ends = [layer_bytes * (layer + 1) for layer in range(config.layers)]
+        self.transfer = space.get_kv(items, options)
+
+    def arrive(self, layer):
+        """Waits for a layer of all blocks and returns it."""
+        try:
+            self.transfer.wait_layer(layer)
+        except tarn.Error as error:
+            raise FetchFailed(str(error)) from error
+        return self.memory[:, layer]
+
+    def usable(self):
+        """Waits for the end; returns the usable prefix of the blocks, and their count by server."""
+        self.transfer.wait()
+        sources = sources_of(self.transfer)
+        return list(self.memory[: sum(sources.values())]), sources
 
 
 _KEPT = (tarn.Outcome.ok, tarn.Outcome.exists)

@@ -5,7 +5,7 @@ import os
 import pathlib
 import time
 
-from session_store import StoreUnavailable
+from session_store import FetchFailed, StoreUnavailable
 
 PIECE_TOKENS = 256  # tokens of a prompt between two saves
 
@@ -56,6 +56,9 @@ class Turn:
         tokens = self.state.tokens
         self.saved_tokens = list(tokens)
         self.cache = self.model.empty_cache(len(tokens) + len(self.prompt) + self.max_tokens + 1)
+        self.fetch = resumed.fetch
+        if self.fetch is not None:
+            self.cache.expect_blocks(self.fetch.count, self.fetch.arrive)
         for index, block in enumerate(resumed.blocks):
             self.cache.load_block(index, block)
         if keep_fetched is not None:
@@ -83,9 +86,34 @@ class Turn:
         self.unread = self.prompt[len(begun) :]
 
     def _prefill(self):
-        """Computes the KV of all known tokens; appends the next token and returns it."""
+        """Computes the KV of all known tokens; appends the next token and returns it.
+
+        The first pass runs while blocks are on their way, if they are: a layer is computed when it
+        has landed. Nothing is let out before all of them have.
+        """
         known = len(self.state.tokens)
         self.state.tokens.extend(self.unread)
+        try:
+            following = self._prefill_pending(known)
+        except FetchFailed:
+            self._load_usable()
+            following = self._prefill_pending(known)
+        if self.fetch is not None:
+            self.summary["sources"] = self.fetch.usable()[1]
+        return following
+
+    def _load_usable(self):
+        """Some blocks did not arrive: goes on with the prefix that did."""
+        blocks, _ = self.fetch.usable()
+        capacity = min(self.cache.capacity, self.model.config.max_tokens)
+        self.cache = self.model.empty_cache(capacity)
+        for index, block in enumerate(blocks):
+            self.cache.load_block(index, block)
+        fetched, known = self.cache.length, len(self.state.tokens) - len(self.unread)
+        self.summary |= {"tokens_fetched": fetched, "tokens_recomputed": known - fetched}
+        self.lost = range(self.cache.full_blocks, self.state.saved_blocks)
+
+    def _prefill_pending(self, known):
         pending = self.state.tokens[self.cache.length :]
         self.summary["tokens_prefilled"] = len(pending)
         if not pending:

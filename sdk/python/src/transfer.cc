@@ -30,6 +30,12 @@ class PyTransfer {
   bool poll() const { return x_transfer->poll(); }
   void cancel() { x_transfer->cancel(); }
   int fd() const { return x_transfer->fd(); }
+  uint32_t layers_ready() const { return x_transfer->layers_ready(); }
+  int layer_fd() const { return x_transfer->layer_fd(); }
+  void wait_layer(uint32_t layer, uint32_t timeout_ms) {
+    auto landed = without_gil([&] { return x_transfer->wait_layer(layer, timeout_ms); });
+    value_or_raise(std::move(landed));
+  }
   bool all_ok() const { return x_transfer->all_ok(); }
   std::vector<BlockOutcome> outcomes() const {
     const auto all = x_transfer->outcomes();
@@ -95,6 +101,19 @@ void bind_transfer(nb::module_& module) {
            "Returns a file descriptor that is readable once it has ended; valid as long as the "
            "Transfer.")
       .def("fileno", &PyTransfer::fd, "fd() under the name that select and event loops call.")
+      .def("layers_ready", &PyTransfer::layers_ready,
+           "Returns how many layers of a get with CallOptions.layer_ends, from the first on, have "
+           "landed in all blocks. Their checksums were right as the servers sent them; the last "
+           "one is told only when each whole block has the checksum of its put as well, so let "
+           "out nothing made of the others before. Never blocks.")
+      .def("layer_fd", &PyTransfer::layer_fd,
+           "Returns a file descriptor that is readable when layers_ready() would tell more than "
+           "it did last, and once the transfer has ended; -1 without layers.")
+      .def("wait_layer", &PyTransfer::wait_layer, "layer"_a, "timeout_ms"_a = 0,
+           "Blocks, without the GIL, until layer `layer` (from 0) has landed, or for timeout_ms "
+           "milliseconds; with 0 as wait() does.\n"
+           "Raises Error: deadline_exceeded; invalid_argument: no such layer; the outcome of the "
+           "block because of which it never lands.")
       .def("outcomes", &PyTransfer::outcomes,
            "Returns a list of BlockOutcome, one for each item in the order of the call; settled "
            "once the "

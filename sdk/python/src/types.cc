@@ -82,10 +82,12 @@ void bind_options(nb::module_& module) {
       .def_rw("in_flight_bytes_max", &ClientOptions::in_flight_bytes_max);
   record<CallOptions>(module, "CallOptions",
                       "timeout_ms (milliseconds, 0: the client's), copies (1 to 16 failure "
-                      "domains), allow_less (bool).")
+                      "domains), allow_less (bool), layer_ends (list of int: where each layer "
+                      "ends within a block, in bytes, the last at its size; get_kv alone).")
       .def_rw("timeout_ms", &CallOptions::timeout_ms)
       .def_rw("copies", &CallOptions::copies)
-      .def_rw("allow_less", &CallOptions::allow_less);
+      .def_rw("allow_less", &CallOptions::allow_less)
+      .def_rw("layer_ends", &CallOptions::layer_ends);
   record<SpaceSpec>(module, "SpaceSpec",
                     "One KV geometry; all fields together are its identity. block_tokens in "
                     "tokens, extent_blocks 1 to 64.")

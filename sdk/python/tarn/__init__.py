@@ -33,6 +33,9 @@ from tarn._core import (
     version,
 )
 from tarn._errors import Error
+from tarn._layers import layer as _layer
+
+Transfer.layer = _layer
 
 __all__ = [
     "Append",

@@ -38,7 +38,9 @@ SpaceSpec = record(
     hash_scheme="",
     hash_seed="",
 )
-CallOptions = record("CallOptions", timeout_ms=0, copies=1, allow_less=False)
+CallOptions = record(
+    "CallOptions", timeout_ms=0, copies=1, allow_less=False, layer_ends=[]
+)
 ClientOptions = record("ClientOptions", endpoint="", credentials="")
 PutItem = record("PutItem", hash=b"", parent=b"", slices=[])
 GetItem = record("GetItem", hash=b"", slices=[])
@@ -72,6 +74,11 @@ class Transfer:
 
     def wait(self, timeout_ms=0):
         self._waited = True
+
+    def wait_layer(self, layer, timeout_ms=0):
+        for outcome in self._outcomes:
+            if outcome.outcome is not Outcome.ok:
+                raise Error(outcome.outcome, f"layer {layer} never lands")
 
     def outcomes(self):
         assert self._waited
@@ -134,12 +141,14 @@ class Space:
             outcomes.append(BlockOutcome(outcome=self.client.put_outcome, message="as told"))
         return Transfer(outcomes)
 
-    def get_kv(self, items):
+    def get_kv(self, items, options=None):
         outcomes = []
         for item in items:
             block = self.client.blocks.get(item.hash)
+            if options is not None:
+                assert options.layer_ends[-1] == len(memoryview(item.slices[0]).cast("B"))
             if block is not None:
-                memoryview(item.slices[0])[:] = block
+                memoryview(item.slices[0]).cast("B")[:] = block
             found = Outcome.miss if block is None else Outcome.ok
             outcomes.append(BlockOutcome(outcome=found, server="server-1"))
         return Transfer(outcomes)

@@ -77,6 +77,25 @@ class EqualBytes(unittest.TestCase):
             self.assertEqual(kv_bytes(cache), self.expected, f"{loaded} blocks loaded")
             self.assertEqual(following, self.following)
 
+    def test_blocks_that_land_layer_by_layer_leave_the_rest_equal(self):
+        for loaded in (1, 13, 24):
+            blocks = np.stack([self.whole.block(index) for index in range(loaded)])
+            asked = []
+
+            def arrive(layer, blocks=blocks, asked=asked):
+                asked.append(layer)
+                return blocks[:, layer]
+
+            cache = self.model.empty_cache(len(self.tokens))
+            cache.expect_blocks(loaded, arrive)
+            self.assertEqual(asked, [], "nothing is waited for before it is needed")
+            pieces = [self.tokens[loaded * 16 :][:5], self.tokens[loaded * 16 :][5:]]
+            self.model.prefill(pieces[0], cache)
+            self.assertEqual(asked, list(range(SMALL.layers)))
+            self.assertEqual(self.model.prefill(pieces[1], cache), self.following)
+            self.assertEqual(kv_bytes(cache), self.expected, f"{loaded} blocks")
+            self.assertEqual(asked, list(range(SMALL.layers)), "each layer once")
+
     def test_what_a_truncated_tail_held_does_not_matter(self):
         cache = self.model.empty_cache(len(self.tokens))
         self.model.prefill(self.tokens[:100] + [7] * 250, cache)
@@ -208,6 +227,20 @@ class BadUse(unittest.TestCase):
         with self.assertRaises(ValueError):
             self.cache.load_block(0, block.tobytes()[:-4])
         self.assertEqual(self.cache.length, 0)
+
+    def test_blocks_are_expected_once_and_end_the_pass_that_they_fail(self):
+        def arrive(layer):
+            raise OSError(f"layer {layer} is lost")
+
+        self.cache.expect_blocks(2, arrive)
+        self.assertEqual(self.cache.length, 32)
+        with self.assertRaisesRegex(ValueError, "do not follow"):
+            self.cache.expect_blocks(1, arrive)
+        with self.assertRaisesRegex(OSError, "layer 0 is lost"):
+            self.model.prefill(document(5), self.cache)
+        self.assertEqual(self.cache.length, 32)
+        with self.assertRaisesRegex(ValueError, "capacity"):
+            self.model.empty_cache(64).expect_blocks(5, arrive)
 
     def test_a_block_that_is_not_full_is_not_handed_out(self):
         self.model.prefill(document(31), self.cache)

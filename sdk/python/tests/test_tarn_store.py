@@ -65,6 +65,28 @@ class TarnStoreCase(unittest.TestCase):
         self.assertEqual(summary["tokens_fetched"], 5 * 16)
         self.assertIn(lost, self.tarn.blocks)
 
+    def test_layers_as_they_land_give_the_same_tokens(self):
+        self.run_turn(1)
+        forked = self.store.fork(self.session_id)
+        tokens, whole = self.run_turn(2)
+        self.store.layer_wise = True
+        again, summary = self.run_turn(2, forked)
+        self.assertEqual(again, tokens)
+        for name in ("tokens_fetched", "tokens_recomputed", "sources"):
+            self.assertEqual(summary[name], whole[name], name)
+
+    def test_a_block_that_does_not_land_ends_the_prefix_and_is_put_again(self):
+        self.run_turn(1)
+        forked = self.store.fork(self.session_id)
+        tokens, _ = self.run_turn(2)
+        lost = self.tarn.manifests[forked].blocks[5]
+        del self.tarn.blocks[lost]
+        self.store.layer_wise = True
+        again, summary = self.run_turn(2, forked)
+        self.assertEqual(again, tokens)
+        self.assertEqual(summary["tokens_fetched"], 5 * 16)
+        self.assertIn(lost, self.tarn.blocks)
+
     def test_forks(self):
         self.run_turn(1)
         forked = self.store.fork(self.session_id)

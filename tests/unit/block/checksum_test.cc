@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "common/block/crc_combine.h"
+
 namespace tarn::block {
 namespace {
 
@@ -34,6 +36,32 @@ TEST(Crc32c, goes_on_from_what_came_before) {
     const uint32_t head = crc32c(0, bytes.data(), cut);
     EXPECT_EQ(crc32c(head, bytes.data() + cut, bytes.size() - cut), whole) << "cut " << cut;
   }
+}
+
+TEST(Crc32c, of_runs_joins_to_that_of_the_whole) {
+  const auto bytes = pattern(70'000);
+  const uint32_t whole = crc32c(0, bytes.data(), bytes.size());
+  for (const size_t cut : {0ul, 1ul, 7ul, 4095ul, 65'536ul, 69'999ul, 70'000ul}) {
+    const size_t rest = bytes.size() - cut;
+    const uint32_t head = crc32c(0, bytes.data(), cut);
+    EXPECT_EQ(CrcJoin(rest)(head, crc32c(0, bytes.data() + cut, rest)), whole) << "cut " << cut;
+  }
+  uint32_t joined = 0;
+  const CrcJoin step(7'000);
+  for (size_t i = 0; i < 10; ++i)
+    joined = step(joined, crc32c(0, bytes.data() + i * 7'000, 7'000));
+  EXPECT_EQ(joined, whole);
+}
+
+// Two runs that change places, or bytes that move over their border, are another whole.
+TEST(Crc32c, joined_tells_the_order_of_its_runs) {
+  const auto bytes = pattern(8'192);
+  const uint32_t first = crc32c(0, bytes.data(), 4'096);
+  const uint32_t second = crc32c(0, bytes.data() + 4'096, 4'096);
+  const uint32_t whole = crc32c(0, bytes.data(), bytes.size());
+  EXPECT_EQ(CrcJoin(4'096)(first, second), whole);
+  EXPECT_NE(CrcJoin(4'096)(second, first), whole);
+  EXPECT_NE(CrcJoin(4'095)(first, second), whole);
 }
 
 TEST(Crc32c, notices_every_single_flipped_bit) {

@@ -108,6 +108,13 @@ class FakeServer {
   void refuse(Code code, uint32_t times);
   // From now on the block is answered with this code, whatever there is.
   void judge(const std::string& hash, Code code);
+  // As servers from before the requests for pieces, for those who connect from now on.
+  void know_no_pieces();
+  // Holds back what it would answer to pieces that begin at `offset` or later, until told again.
+  void hold_pieces_from(uint32_t offset);
+  // Requests for pieces that came, and for whole blocks.
+  uint32_t piece_requests() const;
+  uint32_t block_requests() const;
 
  private:
   class Inside;

@@ -50,6 +50,10 @@ class FakeServer::Inside {
   void refuse(Code code, uint32_t times);
   // From now on the block is answered with this code, whatever there is.
   void judge(const std::string& hash, Code code);
+  void know_no_pieces() { x_knows_pieces.store(false); }
+  void hold_pieces_from(uint32_t offset) { x_hold_from.store(offset); }
+  uint32_t piece_requests() const { return x_piece_requests.load(); }
+  uint32_t block_requests() const { return x_block_requests.load(); }
 
  private:
   struct Control;
@@ -65,6 +69,9 @@ class FakeServer::Inside {
   void serve(Lane& lane, const wire::Admitted& admitted, fabric::Payload& payload);
   void put(Lane& lane, wire::Route route, const wire::PutRequest& put, fabric::Payload& payload);
   void get(Lane& lane, wire::Route route, const wire::GetRequest& get);
+  void get_item(Lane& lane, wire::Route route, const wire::GetRequest& get, uint16_t i);
+  size_t answer_held();
+  void cancel_held(Lane& lane, uint64_t connection_id, uint64_t sequence);
   void exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists);
   template <typename Message>
   void send(Lane& lane, wire::Route route, const Message& message, fabric::Bytes payload = {});
@@ -85,6 +92,17 @@ class FakeServer::Inside {
   std::deque<std::function<void()>> x_jobs;
   std::map<std::string, Block> x_blocks;
   std::map<std::string, Code> x_judged;  // by hash
+  std::atomic<bool> x_knows_pieces{true};
+  std::atomic<uint32_t> x_hold_from{UINT32_MAX};
+  std::atomic<uint32_t> x_piece_requests{0};
+  std::atomic<uint32_t> x_block_requests{0};
+  struct Held {
+    Lane* lane;
+    wire::Route route;
+    wire::GetRequest get;
+    uint16_t item;
+  };
+  std::deque<Held> x_held;  // the thread's own
   std::string x_last_ticket;
   ring::ExtentTable x_extents{1000};
   std::vector<std::unique_ptr<Lane>> x_lanes;
@@ -210,7 +228,7 @@ void FakeServer::Inside::run() {
     }
     for (auto& job : jobs)
       job();
-    size_t work = jobs.size();
+    size_t work = jobs.size() + answer_held();
     for (auto& lane : x_lanes)
       for (auto& port : lane->ports)
         work += port->progress();
@@ -227,6 +245,7 @@ void FakeServer::Inside::connect(const v1::ConnectRequest& request, v1::ConnectR
   answer.set_lanes(x_options.lanes);
   answer.set_credits(32);
   answer.set_credit_bytes(64 * kMiB);
+  answer.set_pieces(x_knows_pieces);
   for (const v1::FabricOffer& offer : request.offers()) {
     const bool is_ucx = offer.kind() == v1::FABRIC_KIND_UCX;
     if (offer.kind() != v1::FABRIC_KIND_GRPC && !(is_ucx && x_options.has_ucx)) {
@@ -294,6 +313,9 @@ void FakeServer::Inside::serve(Lane& lane, const wire::Admitted& admitted,
   if (std::holds_alternative<wire::Ping>(*admitted.request)) {
     return send(lane, admitted.route, wire::Pong{Epoch{1}});
   }
+  if (const auto* cancel = std::get_if<wire::Cancel>(admitted.request)) {
+    return cancel_held(lane, admitted.route.connection_id, cancel->sequence);
+  }
   if (take_refusal()) {
     return send(lane, admitted.route,
                 wire::ErrorReply{Epoch{1}, x_refusal.load(), wire::make_text("as the test says")});
@@ -341,24 +363,68 @@ void FakeServer::Inside::put(Lane& lane, wire::Route route, const wire::PutReque
 }
 
 void FakeServer::Inside::get(Lane& lane, wire::Route route, const wire::GetRequest& get) {
+  ++(get.pieces ? x_piece_requests : x_block_requests);
   for (uint16_t i = 0; i < get.items.size(); ++i) {
-    const std::lock_guard lock(x_mutex);
-    const auto found = x_blocks.find(key_of({get.items[i].shard, get.items[i].hash}));
-    wire::GetReply reply{Epoch{1}, i, 1, Code::not_found, {}, 0, 0};
-    if (const Code code = judged(get.items[i].hash); code != Code::ok) {
-      reply.code = code;
-      send(lane, route, reply);
-      continue;
+    if (get.pieces && get.items[i].offset >= x_hold_from) {
+      x_held.push_back({&lane, route, get, i});
+    } else {
+      get_item(lane, route, get, i);
     }
-    if (found == x_blocks.end()) {
-      send(lane, route, reply);
-      continue;
-    }
-    reply.code = Code::ok;
-    reply.payload_bytes = found->second.bytes.size();
-    reply.payload_crc = found->second.crc;
-    send(lane, route, reply, std::as_bytes(std::span(found->second.bytes)));
   }
+}
+
+size_t FakeServer::Inside::answer_held() {
+  size_t count = 0;
+  for (size_t left = x_held.size(); left > 0; --left) {
+    const Held held = x_held.front();
+    x_held.pop_front();
+    if (held.get.items[held.item].offset >= x_hold_from) {
+      x_held.push_back(held);
+    } else {
+      get_item(*held.lane, held.route, held.get, held.item);
+      ++count;
+    }
+  }
+  return count;
+}
+
+void FakeServer::Inside::cancel_held(Lane& lane, uint64_t connection_id, uint64_t sequence) {
+  std::erase_if(x_held, [&](const Held& held) {
+    if (held.route != wire::Route{connection_id, sequence}) return false;
+    send(lane, held.route, wire::GetReply{Epoch{1}, held.item, 1, Code::cancelled, {}, 0, 0});
+    return true;
+  });
+}
+
+void FakeServer::Inside::get_item(Lane& lane, wire::Route route, const wire::GetRequest& get,
+                                  uint16_t i) {
+  const std::lock_guard lock(x_mutex);
+  const wire::GetItem& item = get.items[i];
+  const auto found = x_blocks.find(key_of({item.shard, item.hash}));
+  wire::GetReply reply{Epoch{1}, i, 1, Code::not_found, {}, 0, 0};
+  if (const Code code = judged(item.hash); code != Code::ok) {
+    reply.code = code;
+    return send(lane, route, reply);
+  }
+  if (found == x_blocks.end()) return send(lane, route, reply);
+  const Block& block = found->second;
+  auto bytes = std::as_bytes(std::span(block.bytes));
+  reply.code = Code::ok;
+  reply.payload_crc = block.crc;
+  if (get.pieces) {
+    if (item.offset + item.bytes_max > bytes.size()) {
+      reply.code = Code::invalid_argument;
+      reply.payload_crc = 0;
+      return send(lane, route, reply);
+    }
+    bytes = bytes.subspan(item.offset, item.bytes_max);
+    reply.is_piece = true;
+    reply.payload_crc = block::crc32c(0, bytes.data(), bytes.size());
+    reply.block_bytes = static_cast<uint32_t>(block.bytes.size());
+    reply.block_crc = block.crc;
+  }
+  reply.payload_bytes = bytes.size();
+  send(lane, route, reply, bytes);
 }
 
 void FakeServer::Inside::exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists) {
@@ -478,6 +544,22 @@ void FakeServer::refuse(Code code, uint32_t times) {
 
 void FakeServer::judge(const std::string& hash, Code code) {
   x_inside->judge(hash, code);
+}
+
+void FakeServer::know_no_pieces() {
+  x_inside->know_no_pieces();
+}
+
+void FakeServer::hold_pieces_from(uint32_t offset) {
+  x_inside->hold_pieces_from(offset);
+}
+
+uint32_t FakeServer::piece_requests() const {
+  return x_inside->piece_requests();
+}
+
+uint32_t FakeServer::block_requests() const {
+  return x_inside->block_requests();
 }
 
 }  // namespace tarn::sdk

@@ -51,6 +51,15 @@ Golden get_request() {
   return {"get_request", Request(get), spec.frame()};
 }
 
+Golden pieces_request() {
+  GetRequest get{head(), {}, true};
+  get.items.push_back({Shard{7}, 65536, hash(kHash), 0x01020304});
+  FrameSpec spec(12, 0);
+  spec.head(258, 250'000, 'S', '\0').number(1, 2);
+  spec.number(7, 4).number(0x01020304, 4).number(65536, 4).sized(kHash);
+  return {"pieces_request", Request(get), spec.frame()};
+}
+
 Golden put_request() {
   PutRequest put;
   put.head = head();
@@ -135,6 +144,17 @@ std::vector<Golden> replies() {
            .number(0, 8)
            .number(0, 4)
            .frame()},
+      {"piece_reply",
+       Reply(GetReply{Epoch{7}, 2, 1, Code::ok, Generation{12}, 4096, 77, true, 8192, 78}),
+       FrameSpec(13, 0)
+           .number(7, 8)
+           .number(2, 2)
+           .number(12, 8)
+           .number(4096, 4)
+           .number(77, 4)
+           .number(8192, 4)
+           .number(78, 4)
+           .frame()},
       {"put_reply", Reply(PutReply{Epoch{7}, Code::kept_less, 1, make_text("one domain is down")}),
        FrameSpec(4, 0).number(7, 8).number(3, 1).number(1, 1).sized("one domain is down").frame()},
       {"exists_reply", Reply(ExistsReply{Epoch{7}, codes}), list(6).frame()},
@@ -147,9 +167,15 @@ std::vector<Golden> replies() {
 
 std::vector<Golden> all() {
   std::vector<Golden> messages = {
-      get_request(),    put_request(),
-      put_backup(),     exists_request(),
-      remove_request(), {"ping", Request(Ping{Epoch{258}}), FrameSpec(9, 0).number(258, 8).frame()},
+      get_request(),
+      pieces_request(),
+      put_request(),
+      put_backup(),
+      exists_request(),
+      remove_request(),
+      {"ping", Request(Ping{Epoch{258}}), FrameSpec(9, 0).number(258, 8).frame()},
+      {"cancel", Request(Cancel{0x0003000000000028}),
+       FrameSpec(14, 0).number(0x0003000000000028, 8).frame()},
   };
   for (Golden& reply : replies())
     messages.push_back(std::move(reply));
@@ -183,11 +209,11 @@ TEST(Golden, every_frame_of_the_page_is_read_as_the_message) {
   }
 }
 
-TEST(Golden, all_eleven_types_are_here) {
+TEST(Golden, all_fourteen_types_are_here) {
   std::set<char> types;
   for (const Golden& golden : all())
     types.insert(golden.frame[6]);
-  EXPECT_EQ(types.size(), 11u);
+  EXPECT_EQ(types.size(), 14u);
 }
 
 // HMAC-SHA256 by Python's hmac, over incarnation 5, nonce 1 2 3 0..., sequence and header.
@@ -240,7 +266,8 @@ TEST(WirePage, has_a_row_for_every_type) {
   for (const char* row :
        {"| 1 | get request |", "| 2 | get reply |", "| 3 | put request |", "| 4 | put reply |",
         "| 5 | exists request |", "| 6 | exists reply |", "| 7 | remove request |",
-        "| 8 | remove reply |", "| 9 | ping |", "| 10 | pong |", "| 11 | error reply |"}) {
+        "| 8 | remove reply |", "| 9 | ping |", "| 10 | pong |", "| 11 | error reply |",
+        "| 12 | pieces request |", "| 13 | piece reply |", "| 14 | cancel |"}) {
     EXPECT_TRUE(says(row)) << row;
   }
 }

@@ -83,6 +83,32 @@ TEST(Limits, of_a_get_request) {
                         {"hash size", kAfterHead + 14, 1, {1}, {33, 34, 255}}});
 }
 
+TEST(Limits, of_a_pieces_request) {
+  const std::string frame =
+      with_head(12).number(1, 2).number(0, 4).number(0, 4).number(1, 4).sized("h").frame();
+  const uint64_t most = kBlockBytesMax;
+  expect_limits(frame, {{"shard", kAfterHead + 2, 4, {0, UINT32_MAX}, {}},
+                        {"offset", kAfterHead + 6, 4, {0, most - 1}, {most, UINT32_MAX}},
+                        {"bytes", kAfterHead + 10, 4, {1, most}, {0, most + 1, UINT32_MAX}},
+                        {"count", kAfterHead, 2, {1}, {0, 161, UINT16_MAX}},
+                        {"hash size", kAfterHead + 14, 1, {1}, {33, 34, 255}}});
+}
+
+TEST(Limits, of_a_piece_reply) {
+  const uint64_t most = kBlockBytesMax;
+  FrameSpec spec(13, 0);
+  spec.number(1, 8).number(0, 2).number(9, 8).number(4096, 4).number(5, 4);
+  spec.number(4096, 4).number(6, 4);
+  expect_limits(spec.frame(),
+                {{"epoch", kBody, 8, {0, UINT64_MAX}, {}},
+                 {"item", kBody + 8, 2, {0, 159}, {160, UINT16_MAX}},
+                 {"generation", kBody + 10, 8, {0, UINT64_MAX}, {}},
+                 {"payload bytes", kBody + 18, 4, {1, 4096}, {0, 4097, UINT32_MAX}},
+                 {"payload CRC", kBody + 22, 4, {0, UINT32_MAX}, {}},
+                 {"block bytes", kBody + 26, 4, {4096, most}, {0, 4095, most + 1, UINT32_MAX}},
+                 {"block CRC", kBody + 30, 4, {0, UINT32_MAX}, {}}});
+}
+
 TEST(Limits, of_a_put_request) {
   FrameSpec spec(3, 0);
   spec.head(1, 2, 'S', '\0').number(0, 4).number(0, 2).number(64, 2).number(0, 1).number(1, 1);
@@ -221,15 +247,15 @@ TEST(Envelope, of_any_other_version_is_refused_before_its_type_is_looked_at) {
 
 TEST(Envelope, of_a_type_from_the_future_is_refused) {
   for (int type = 0; type < 256; ++type) {
-    if (type >= 1 && type <= 11) continue;
+    if (type >= 1 && type <= 14) continue;
     EXPECT_EQ(refusal_of(header_of(FrameSpec(type, 0).number(0, 8))), Refusal::type) << type;
   }
 }
 
 TEST(Envelope, takes_exactly_the_flags_of_the_page_for_each_type) {
   // By type: 1 for_tenant, 2 allow_less, 4 backup.
-  const int allowed[] = {0, 1, 0, 7, 0, 1, 0, 5, 0, 0, 0, 0};
-  for (int type = 1; type <= 11; ++type) {
+  const int allowed[] = {0, 1, 0, 7, 0, 1, 0, 5, 0, 0, 0, 0, 1, 0, 0};
+  for (int type = 1; type <= 14; ++type) {
     for (int flags = 0; flags < 256; ++flags) {
       Envelope envelope;
       const HeaderBuffer header = header_of(FrameSpec(type, flags));

@@ -100,7 +100,7 @@ TEST(Message, EnvelopesThatAreWrongAreRefusedByCause) {
   EXPECT_EQ(with(0, 'X'), Refusal::magic);
   EXPECT_EQ(with(4, 2), Refusal::version);
   EXPECT_EQ(with(6, 0), Refusal::type);
-  EXPECT_EQ(with(6, 12), Refusal::type);
+  EXPECT_EQ(with(6, 15), Refusal::type);
   EXPECT_EQ(with(7, 8), Refusal::flags);
   EXPECT_EQ(with(8, 1), Refusal::length);
   EXPECT_EQ(refusal_of(good.view().first(kEnvelopeBytes - 1)), Refusal::too_short);

@@ -36,6 +36,14 @@ inline GetRequest get_request(size_t items) {
   return message;
 }
 
+inline GetRequest pieces_request(size_t items) {
+  GetRequest message = get_request(items);
+  message.pieces = true;
+  for (size_t i = 0; i < items; ++i)
+    message.items[i].offset = static_cast<uint32_t>(i * 65536);
+  return message;
+}
+
 inline BoundedList<BlockItem, kItemsMax> block_items(size_t count) {
   BoundedList<BlockItem, kItemsMax> items;
   for (size_t i = 0; i < count; ++i)
@@ -81,8 +89,11 @@ inline std::vector<std::pair<std::string, Request>> requests() {
   removal.head.for_tenant = true;
   removal.head.tenant.bytes.fill(1);
   return {{"ping", Ping{Epoch{1}}},
+          {"cancel", Cancel{first_sequence(3) + 40}},
           {"get_request", get_request(3)},
           {"get_request_max", get_request(kItemsMax)},
+          {"pieces_request", pieces_request(3)},
+          {"pieces_request_max", pieces_request(kItemsMax)},
           {"put_request", put_request()},
           {"put_backup", backup_request()},
           {"exists_request", ExistsRequest{head(), block_items(3)}},
@@ -94,6 +105,8 @@ inline std::vector<std::pair<std::string, Reply>> replies() {
   return {{"pong", Pong{Epoch{2}}},
           {"get_reply", GetReply{Epoch{7}, 2, 1, Code::ok, Generation{12}, 1 * kMiB, 77}},
           {"get_misses", GetReply{Epoch{7}, 0, 160, Code::not_found, {}, 0, 0}},
+          {"piece_reply",
+           GetReply{Epoch{7}, 2, 1, Code::ok, Generation{12}, 65536, 77, true, 2 * kMiB, 78}},
           {"put_reply", PutReply{Epoch{7}, Code::kept_less, 1, make_text("one domain is down")}},
           {"exists_reply", ExistsReply{Epoch{7}, codes(20)}},
           {"remove_reply", RemoveReply{Epoch{7}, codes(3)}},

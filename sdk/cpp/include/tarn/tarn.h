@@ -50,6 +50,9 @@ struct CallOptions {
   // In distinct failure domains, to acknowledge a put: 1 is class `memory`, more `replicated`.
   uint32_t copies = 1;
   bool allow_less = false;  // accept fewer, told by kept_less, where domains are too few
+  // get_kv: where each layer ends within a block, in bytes, the last at the block's size: the
+  // Transfer tells of each layer as it has landed in all blocks, in order. At most 1,024.
+  std::vector<uint32_t> layer_ends;
 };
 
 // One KV geometry: KV of different spaces never mixes. All fields together are its identity.
@@ -138,6 +141,15 @@ class Transfer : MoveOnly {
   Expected<Done> wait(uint32_t timeout_ms = 0);
   // Asks it to end soon; what is not done by then becomes `cancelled`.
   void cancel();
+  // With CallOptions::layer_ends: how many layers, from the first on, have landed. Their checksums
+  // were right as the servers sent them; the last one is told only when each whole block has the
+  // checksum of its put as well, so let out nothing made of the others before. Never blocks.
+  uint32_t layers_ready() const;
+  // Readable when layers_ready() would tell more than it did last, and once the transfer has ended.
+  int layer_fd() const;
+  // Waits as wait() does for layer `layer`, counted from 0. Returns: ok; deadline_exceeded;
+  // invalid_argument (no such layer); the outcome of the block because of which it never lands.
+  Expected<Done> wait_layer(uint32_t layer, uint32_t timeout_ms = 0);
   // One for each item, in the order of the call; settled once the transfer has ended.
   std::span<const BlockOutcome> outcomes() const;
   // True when it has ended and each outcome is ok (puts: or exists).

@@ -139,6 +139,7 @@ ClientRig::ClientRig(fabric::LoopHub& hub, LaneRig& l, Options o) : lane(l), opt
   made.identity.nonce = binding.nonce;
   made.identity.incarnation = binding.incarnation;
   made.identity.credits = options.credits;
+  made.identity.pieces = true;
   made.client_key = key;
   made.clock = &lane.clock;
   made.connection = port->connect({.peer_address = lane.name,
