@@ -116,7 +116,10 @@ class Conformance : public testing::TestWithParam<FabricPairFactory> {
 // The kinds whose connections tell here when their peer has gone. Over shared memory UCX watches
 // the peer's process, and both ports are in this one: the slow tests have processes.
 inline std::vector<FabricPairFactory> telling_pairs() {
-  return {{"loop", make_loop_pair}, {"ucx", make_ucx_pair}, {"grpc", make_grpc_pair}};
+  return {{"loop", make_loop_pair},
+          {"ucx", make_ucx_pair},
+          {"grpc", make_grpc_pair},
+          {"local", make_local_pair}};
 }
 
 inline std::vector<FabricPairFactory> all_pairs() {

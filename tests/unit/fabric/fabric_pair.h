@@ -44,6 +44,7 @@ std::unique_ptr<FabricPair> make_loop_pair();
 std::unique_ptr<FabricPair> make_ucx_pair();
 std::unique_ptr<FabricPair> make_ucx_shm_pair();
 std::unique_ptr<FabricPair> make_grpc_pair();
+std::unique_ptr<FabricPair> make_local_pair();
 
 std::vector<std::byte> pattern(size_t bytes, uint64_t seed);
 

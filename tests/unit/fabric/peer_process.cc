@@ -46,6 +46,10 @@ std::string PeerProcess::read_line() {
   return line;
 }
 
+void PeerProcess::write_line() {
+  TARN_CHECK(write(x_stdin, "\n", 1) == 1);
+}
+
 void PeerProcess::signal(int number) {
   TARN_CHECK(x_pid > 0);
   kill(x_pid, number);

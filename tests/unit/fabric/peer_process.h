@@ -17,6 +17,8 @@ class PeerProcess {
 
   // The next line of its stdout, without the end of line; empty at its end.
   std::string read_line();
+  // Writes an empty line to its stdin.
+  void write_line();
   void signal(int number);
   // True once it has ended by itself; reaps it.
   bool has_ended();
