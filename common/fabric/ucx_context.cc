@@ -124,6 +124,10 @@ std::string UcxContext::transport() const {
   return std::string(rdma ? "RDMA" : "TCP") + " over " + x_options.device;
 }
 
+bool UcxContext::wires_up_late() const {
+  return kind() == Kind::ucx && !is_rdma_device(x_options.device);
+}
+
 Status UcxContext::register_memory(MutableBytes memory) {
   TARN_ASSIGN_OR_RETURN(const ucp_mem_h handle, map_memory(x_handle, memory));
   forget_memory(memory);

@@ -32,6 +32,10 @@ class UcxContext {
   Kind kind() const { return x_options.kind; }
   // "tcp over lo"
   std::string transport() const;
+
+  // Whether UCX makes no more than the connection of an endpoint until the first message that asks
+  // for an answer, as over TCP. Elsewhere a message may have to wait for the wire-up.
+  bool wires_up_late() const;
   const UcxIdentity& identity() const { return x_identity; }
   ucp_context* handle() const { return x_handle; }
 

@@ -24,6 +24,8 @@ struct UcxOperation {
   ReceiveDone received;
   // Of a send: UCX reads the header until the send ends, the caller's is gone by then.
   std::byte* header = nullptr;
+  size_t header_bytes = 0;
+  std::vector<Bytes> payload;  // of a send that waits
   // Of a receive: where the bytes go, for their CRC32C. Keeps its capacity between uses.
   std::vector<MutableBytes> into;
   std::vector<ucp_dt_iov_t> iov;
@@ -63,6 +65,7 @@ class UcxOperationPool {
     operation->peer = nullptr;
     operation->sent = nullptr;
     operation->received = nullptr;
+    operation->payload.clear();
     operation->into.clear();
     operation->iov.clear();
     x_free.push_back(operation);

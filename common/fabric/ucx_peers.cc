@@ -1,5 +1,7 @@
 #include "common/fabric/ucx_peers.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/base/check.h"
@@ -21,6 +23,7 @@ UcxPeer* UcxPeers::take() {
 
 void UcxPeers::give_back(UcxPeer* peer) {
   TARN_CHECK(peer->in_flight == 0 && peer->receives_in_flight == 0);
+  TARN_CHECK(peer->waiting.empty());
   peer->sender = nullptr;
   peer->state = UcxPeer::State::free;
   peer->endpoints.clear();
@@ -39,6 +42,7 @@ std::vector<UcxPeer*> UcxPeers::in_use() const {
 void UcxPeers::open(UcxPeer* peer) {
   TARN_CHECK(peer->state == UcxPeer::State::open);
   x_by_port[peer->port_id].push_back(peer);
+  x_knocks_to_look_at = !x_knocks.empty();
 }
 
 void UcxPeers::leave(UcxPeer* peer) {
@@ -80,19 +84,21 @@ UcxPeer* UcxPeers::owner_of(ucp_ep_h endpoint) const {
   return found == x_by_endpoint.end() ? nullptr : found->second;
 }
 
-void UcxPeers::greet(ucp_ep_h endpoint, UcxStranger stranger) {
-  if (x_strangers.size() >= kUcxStrangersMax && !x_strangers.contains(endpoint)) {
-    x_strangers.erase(x_strangers.begin());
-  }
-  x_strangers[endpoint] = std::move(stranger);
+void UcxPeers::note_knock(UcxKnock knock) {
+  if (x_knocks.size() == kUcxKnocksMax) x_knocks.pop_front();
+  x_knocks.push_back(std::move(knock));
+  x_knocks_to_look_at = true;
 }
 
-std::optional<UcxStranger> UcxPeers::take_stranger(ucp_ep_h endpoint) {
-  const auto found = x_strangers.find(endpoint);
-  if (found == x_strangers.end()) return std::nullopt;
-  UcxStranger stranger = std::move(found->second);
-  x_strangers.erase(found);
-  return stranger;
+std::vector<UcxKnock> UcxPeers::take_knocks() {
+  x_knocks_to_look_at = false;
+  const auto taken = std::stable_partition(
+      x_knocks.begin(), x_knocks.end(),
+      [this](const UcxKnock& knock) { return !x_by_port.contains(knock.port_id); });
+  std::vector<UcxKnock> knocks(std::make_move_iterator(taken),
+                               std::make_move_iterator(x_knocks.end()));
+  x_knocks.erase(taken, x_knocks.end());
+  return knocks;
 }
 
 }  // namespace tarn::fabric

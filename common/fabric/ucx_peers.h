@@ -3,8 +3,8 @@
 #include <ucp/api/ucp.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,10 +15,11 @@
 namespace tarn::fabric {
 
 class UcxWorker;
+struct UcxOperation;
 struct UcxSender;
 
-// Endpoints that said hello and were not yet taken over; one more lets another one go.
-inline constexpr size_t kUcxStrangersMax = 4096;
+// Knocks that wait for a connection to the port that they are of; one more lets another one go.
+inline constexpr size_t kUcxKnocksMax = 4096;
 
 // An endpoint of UCX, from its making until UCX has closed it.
 struct UcxEndpoint {
@@ -29,7 +30,7 @@ struct UcxEndpoint {
 };
 
 // One connection of a port, in a slot that is used again once UCX has let go of everything. It has
-// the endpoint that we send over, and those that the other port sends over, from its first message.
+// the endpoint that we send over, and those that the other port sends over, from its knock.
 struct UcxPeer {
   enum class State : uint8_t { free, open, lost, closing };
 
@@ -40,7 +41,8 @@ struct UcxPeer {
   std::vector<UcxEndpoint> endpoints;  // all, the outgoing one first
   State state = State::free;
   bool closed_by_user = false;
-  bool hello_in_flight = false;  // until UCX has wired up the outgoing endpoint
+  bool is_welcome = false;             // messages may be sent
+  std::vector<UcxOperation*> waiting;  // sends, until it is
   bool endpoints_closed = false;
   // Fences connection objects off a slot that was used again.
   uint64_t generation = 0;
@@ -52,15 +54,15 @@ struct UcxPeer {
   Instant closed_at;
 };
 
-// What an endpoint said of itself in its hello.
-struct UcxStranger {
+// What a sender says of itself before its first message.
+struct UcxKnock {
   uint64_t port_id = 0;
-  std::string address;  // of the worker behind it
+  std::string address;  // of the sender's worker
 };
 
 // The connections of one port: their slots, who is open towards which other port, and whose is the
 // endpoint that a message came over. One-thread (the port's). Owns the slots, nothing of UCX's.
-// Limits: slots_max, kUcxStrangersMax.
+// Limits: slots_max, kUcxKnocksMax.
 class UcxPeers {
  public:
   // Each slot belongs to `worker`.
@@ -89,9 +91,11 @@ class UcxPeers {
   // Whose messages come over it; null when it is nobody's yet.
   UcxPeer* owner_of(ucp_ep_h endpoint) const;
 
-  void greet(ucp_ep_h endpoint, UcxStranger stranger);
-  // Once: nothing when it said nothing, or was forgotten.
-  std::optional<UcxStranger> take_stranger(ucp_ep_h endpoint);
+  void note_knock(UcxKnock knock);
+  // Those of ports that have an open connection now; each once.
+  std::vector<UcxKnock> take_knocks();
+  // Whether there may be such.
+  bool has_knocks() const { return x_knocks_to_look_at; }
 
  private:
   UcxWorker* const x_worker;
@@ -100,7 +104,8 @@ class UcxPeers {
   std::vector<UcxPeer*> x_free;
   std::unordered_map<ucp_ep_h, UcxPeer*> x_by_endpoint;
   std::unordered_map<uint64_t, std::vector<UcxPeer*>> x_by_port;
-  std::unordered_map<ucp_ep_h, UcxStranger> x_strangers;
+  std::deque<UcxKnock> x_knocks;
+  bool x_knocks_to_look_at = false;
 };
 
 }  // namespace tarn::fabric

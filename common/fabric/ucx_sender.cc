@@ -76,15 +76,35 @@ Result<UcxSender*> UcxSenders::make() {
   if (status.is_ok() && facts->address.size() > kUcxWorkerAddressBytesMax) {
     status = unavailable("the UCX worker address is too long");
   }
+  if (status.is_ok()) status = expect_welcome(*sender);
   if (!status.is_ok()) {
     ucp_worker_destroy(sender->worker);
     return status;
   }
-  sender->hello.assign(reinterpret_cast<const char*>(&x_owner.port_id), sizeof(x_owner.port_id));
-  sender->hello += facts->address;
+  sender->knock.assign(reinterpret_cast<const char*>(&x_owner.port_id), sizeof(x_owner.port_id));
+  sender->knock += facts->address;
   sender->event_fd = *event_fd;
   x_senders.push_back(std::move(sender));
   return x_senders.back().get();
+}
+
+Status UcxSenders::expect_welcome(UcxSender& sender) const {
+  sender.senders = this;
+  ucp_am_handler_param_t handler{};
+  handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB |
+                       UCP_AM_HANDLER_PARAM_FIELD_ARG;
+  handler.id = kUcxWelcomeId;
+  handler.cb = [](void* self, const void* header, size_t header_bytes, void*, size_t,
+                  const ucp_am_recv_param_t*) {
+    auto* const welcomed = static_cast<UcxSender*>(self);
+    welcomed->senders->x_owner.on_welcome(welcomed,
+                                          {static_cast<const std::byte*>(header), header_bytes});
+    return UCS_OK;
+  };
+  handler.arg = &sender;
+  const ucs_status_t status = ucp_worker_set_am_recv_handler(sender.worker, &handler);
+  if (status != UCS_OK) return refused("UCX takes no message handler", status);
+  return Status::ok();
 }
 
 unsigned UcxSenders::progress() {

@@ -3,6 +3,7 @@
 #include <ucp/api/ucp.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -10,6 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "common/fabric/fabric.h"
 
 namespace tarn::fabric {
 
@@ -18,12 +20,19 @@ inline constexpr size_t kUcxSendersMax = 64;
 inline constexpr size_t kUcxSenderPortsMax = 65536;
 inline constexpr Millis kUcxSenderRest{1000};
 
-// A UCX worker that makes endpoints to other ports and receives nothing: at most one to each port,
-// ever. One-thread (the port's). Life: made when a port is met again, gone with its last endpoint.
+// The active message by which a port lets a sender in.
+inline constexpr unsigned kUcxWelcomeId = 3;
+
+class UcxSenders;
+
+// A UCX worker that makes endpoints to other ports and receives nothing but their welcome: at most
+// one to each port, ever. One-thread (the port's). Life: made when a port is met again, gone with
+// its last endpoint.
 struct UcxSender {
   ucp_worker_h worker = nullptr;
+  const UcxSenders* senders = nullptr;
   // What it says first over each endpoint: the port's id, then its own address.
-  std::string hello;
+  std::string knock;
   int event_fd = -1;
   std::unordered_set<uint64_t> ports;  // used for
   size_t endpoints = 0;                // not yet closed
@@ -39,8 +48,10 @@ class UcxSenders {
     ucp_context_h context = nullptr;
     int epoll_fd = -1;     // senders' descriptors are added to it
     uint64_t port_id = 0;  // of the port
+    // Some port lets one in, which says so in the header; in a callback of UCX's.
+    std::function<void(UcxSender*, Bytes header)> on_welcome;
   };
-  explicit UcxSenders(Owner owner) : x_owner(owner) {}
+  explicit UcxSenders(Owner owner) : x_owner(std::move(owner)) {}
   ~UcxSenders();
   UcxSenders(const UcxSenders&) = delete;
   UcxSenders& operator=(const UcxSenders&) = delete;
@@ -59,6 +70,7 @@ class UcxSenders {
 
  private:
   Result<UcxSender*> make();
+  Status expect_welcome(UcxSender& sender) const;
   void destroy(UcxSender& sender);
 
   const Owner x_owner;

@@ -28,6 +28,9 @@ constexpr std::array kEnvironment = {
     Variable{"UCX_CMA_MEMORY_INVALIDATE", "y"},
 };
 
+// 1.13's default, not later ones': UcxWorker chooses the moment.
+const std::pair<std::string, std::string> kWireUpWithTheFirstReply{"RESOLVE_REMOTE_EP_ID", "n"};
+
 std::string environment(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? "default" : value;
@@ -70,6 +73,7 @@ std::vector<std::pair<std::string, std::string>> ucx_config(Kind kind, std::stri
             {"NET_DEVICES", std::string(device)},
             // 1.13's new protocols are slower on TCP and crash in places.
             {"PROTO_ENABLE", "n"},
+            kWireUpWithTheFirstReply,
             {"KEEPALIVE_INTERVAL", "1s"}};
   }
   return {{"TLS", "posix,cma,self"},
@@ -77,6 +81,7 @@ std::vector<std::pair<std::string, std::string>> ucx_config(Kind kind, std::stri
           {"MM_ERROR_HANDLING", "y"},
           {"RNDV_SCHEME", "get_zcopy"},
           {"PROTO_ENABLE", "n"},
+          kWireUpWithTheFirstReply,
           {"KEEPALIVE_INTERVAL", "1s"}};
 }
 

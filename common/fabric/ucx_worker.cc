@@ -19,7 +19,7 @@ namespace {
 
 // The active messages that we register.
 constexpr unsigned kMessageId = 1;
-constexpr unsigned kHelloId = 2;
+constexpr unsigned kKnockId = 2;
 // Rounds of UCX in one progress(): enough to drain a burst, few enough to keep a lane's turn short.
 constexpr int kProgressRoundsMax = 32;
 // After a close, how long arm() declines to sleep: UCX ends operations in progress calls for which
@@ -27,12 +27,21 @@ constexpr int kProgressRoundsMax = 32;
 constexpr Millis kCloseSpin{50};
 constexpr Millis kShutDownWait{1000};
 constexpr int kQuietRounds = 200;
-// How long a close waits for an endpoint that UCX is still wiring up: where it goes away in the
-// middle, 1.13 aborts the process on the other side (an assertion on a reply that was not sent
-// yet).
-constexpr Millis kWireUpWait{500};
 // What a message begins with: the id of the sender's port.
 constexpr size_t kPrefixBytes = sizeof(uint64_t);
+
+// Sends what needs no way back. `at_once`: only where the endpoint is connected, else
+// UCS_ERR_NO_RESOURCE: a message that UCX puts by makes it wire up first.
+ucs_status_t send_note(ucp_ep_h endpoint, unsigned id, const std::string& header, bool at_once) {
+  ucp_request_param_t parameters{};
+  parameters.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_FLAGS;
+  if (at_once) parameters.op_attr_mask |= UCP_OP_ATTR_FLAG_FORCE_IMM_CMPL;
+  parameters.flags = UCP_AM_SEND_FLAG_EAGER;
+  parameters.cb.send = [](void* request, ucs_status_t, void*) { ucp_request_free(request); };
+  const ucs_status_ptr_t request =
+      ucp_am_send_nbx(endpoint, id, header.data(), header.size(), nullptr, 0, &parameters);
+  return UCS_PTR_IS_ERR(request) ? UCS_PTR_STATUS(request) : UCS_OK;
+}
 
 std::string words(const char* what, ucs_status_t status) {
   return std::string(what) + ": " + ucs_status_string(status);
@@ -114,8 +123,9 @@ Status UcxWorker::start() {
   }
   x_event_fd = epoll_create1(EPOLL_CLOEXEC);
   if (x_event_fd < 0) return unavailable("no epoll for a UCX port");
-  x_senders =
-      std::make_unique<UcxSenders>(UcxSenders::Owner{context().handle(), x_event_fd, x_port_id});
+  x_senders = std::make_unique<UcxSenders>(
+      UcxSenders::Owner{context().handle(), x_event_fd, x_port_id,
+                        [this](UcxSender* sender, Bytes header) { on_welcome(sender, header); }});
   TARN_RETURN_IF_ERROR(open_receiver());
   return set_handlers();
 }
@@ -132,8 +142,8 @@ Status UcxWorker::open_receiver() {
   if (facts.address.size() > kUcxWorkerAddressBytesMax) {
     return unavailable("the UCX worker address is too long");
   }
-  const std::string id(reinterpret_cast<const char*>(&x_port_id), kPrefixBytes);
-  x_address = wrap_ucx_address(context().identity(), id + facts.address);
+  x_welcome.assign(reinterpret_cast<const char*>(&x_port_id), kPrefixBytes);
+  x_address = wrap_ucx_address(context().identity(), x_welcome + facts.address);
   return Status::ok();
 }
 
@@ -151,13 +161,10 @@ Status UcxWorker::set_handlers() {
   handler.flags = UCP_AM_FLAG_WHOLE_MSG;
   ucs_status_t status = ucp_worker_set_am_recv_handler(x_receiver, &handler);
   if (status != UCS_OK) return unavailable(words("UCX takes no message handler", status));
-  handler.id = kHelloId;
+  handler.id = kKnockId;
   handler.cb = [](void* self, const void* header, size_t header_bytes, void*, size_t,
-                  const ucp_am_recv_param_t* message) {
-    if ((message->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) != 0) {
-      static_cast<UcxWorker*>(self)->on_hello({static_cast<const std::byte*>(header), header_bytes},
-                                              message->reply_ep);
-    }
+                  const ucp_am_recv_param_t*) {
+    static_cast<UcxWorker*>(self)->on_knock({static_cast<const std::byte*>(header), header_bytes});
     return UCS_OK;
   };
   status = ucp_worker_set_am_recv_handler(x_receiver, &handler);
@@ -189,16 +196,12 @@ Result<UcxWorker::PeerRef> UcxWorker::connect(ConnectOptions options) {
   }
   peer->port_id = port_id;
   peer->state = UcxPeer::State::open;
-  peer->closed_by_user = false;
-  peer->endpoints_closed = false;
+  peer->closed_by_user = peer->is_welcome = peer->endpoints_closed = false;
   peer->link = options.link;
   x_peers.open(peer);
   const PeerRef ref{peer, ++peer->generation};
-  const Status greeted = say_hello(peer);
-  if (!greeted.is_ok()) {
-    close(ref);
-    return greeted;
-  }
+  x_notes.push_back({ref, peer->outgoing, kKnockId});
+  send_notes();
   peer->on_lost = std::move(options.on_lost);
   return ref;
 }
@@ -212,41 +215,71 @@ Status UcxWorker::begin_outgoing(UcxPeer* peer, uint64_t port_id, const std::str
   return Status::ok();
 }
 
-// The first thing that the other port hears over the new endpoint.
-Status UcxWorker::say_hello(UcxPeer* peer) {
-  ucp_request_param_t parameters{};
-  parameters.op_attr_mask =
-      UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
-  parameters.flags = UCP_AM_SEND_FLAG_REPLY | UCP_AM_SEND_FLAG_EAGER;
-  parameters.cb.send = &UcxWorker::on_hello_sent;
-  parameters.user_data = peer;
-  const std::string& hello = peer->sender->hello;
-  const ucs_status_ptr_t request = ucp_am_send_nbx(peer->outgoing, kHelloId, hello.data(),
-                                                   hello.size(), nullptr, 0, &parameters);
-  if (UCS_PTR_IS_ERR(request)) {
-    return unavailable(words("UCX does not send", UCS_PTR_STATUS(request)));
-  }
-  peer->hello_in_flight = request != nullptr;
-  if (request != nullptr) ++peer->in_flight;
-  return Status::ok();
-}
-
-void UcxWorker::on_hello_sent(void* request, ucs_status_t, void* peer) {
-  ucp_request_free(request);
-  auto* const greeting = static_cast<UcxPeer*>(peer);
-  TARN_CHECK(greeting->hello_in_flight && greeting->in_flight > 0);
-  greeting->hello_in_flight = false;
-  --greeting->in_flight;
-}
-
-void UcxWorker::on_hello(Bytes header, ucp_ep_h endpoint) {
+void UcxWorker::on_knock(Bytes header) {
   if (header.size() <= kPrefixBytes) return;
   if (header.size() > kPrefixBytes + kUcxWorkerAddressBytesMax) return;
-  UcxStranger stranger;
-  std::memcpy(&stranger.port_id, header.data(), kPrefixBytes);
+  UcxKnock knock;
+  std::memcpy(&knock.port_id, header.data(), kPrefixBytes);
   const Bytes address = header.subspan(kPrefixBytes);
-  stranger.address.assign(reinterpret_cast<const char*>(address.data()), address.size());
-  x_peers.greet(endpoint, std::move(stranger));
+  knock.address.assign(reinterpret_cast<const char*>(address.data()), address.size());
+  x_peers.note_knock(std::move(knock));
+}
+
+// Outside of UCX's callbacks.
+void UcxWorker::answer_knocks() {
+  TARN_DCHECK(!x_in_ucx);
+  for (const UcxKnock& knock : x_peers.take_knocks())
+    let_in(x_peers.to_adopt_for(knock.port_id), knock.address);
+}
+
+// Makes the endpoint that the sender behind `address` is to be heard over, ours to close.
+void UcxWorker::let_in(UcxPeer* peer, const std::string& address) {
+  TARN_CHECK(peer != nullptr && peer->state == UcxPeer::State::open);
+  const Result<ucp_ep_h> made = create_endpoint(x_receiver, address, peer);
+  if (!made) {
+    log::warn("a knock is not answered: {}", made.error().to_string());
+    return;
+  }
+  peer->endpoints.push_back({.handle = *made});
+  x_peers.bind(*made, peer);
+  x_notes.push_back({{peer, peer->generation}, *made, kUcxWelcomeId});
+}
+
+// Knocks and welcomes, each as soon as its endpoint is connected.
+void UcxWorker::send_notes() {
+  TARN_DCHECK(!x_in_ucx);
+  std::erase_if(x_notes, [this](const Note& note) {
+    UcxPeer* const peer = note.peer.peer;
+    if (!is_current(note.peer) || peer->state != UcxPeer::State::open) return true;
+    const auto at = std::find_if(peer->endpoints.begin(), peer->endpoints.end(),
+                                 [&](const UcxEndpoint& each) { return each.handle == note.via; });
+    if (at == peer->endpoints.end() || at->failed) return true;
+    const std::string& header = note.id == kKnockId ? peer->sender->knock : x_welcome;
+    const ucs_status_t sent = send_note(note.via, note.id, header, context().wires_up_late());
+    if (sent == UCS_ERR_NO_RESOURCE) return false;
+    if (sent != UCS_OK) on_error(peer, note.via, sent);
+    return true;
+  });
+}
+
+// In a callback of UCX's.
+void UcxWorker::on_welcome(UcxSender* sender, Bytes header) {
+  uint64_t port_id = 0;
+  if (header.size() != kPrefixBytes) return;
+  std::memcpy(&port_id, header.data(), kPrefixBytes);
+  for (UcxPeer* const peer : x_peers.open_to(port_id)) {
+    if (peer->sender == sender && !peer->is_welcome) x_welcomed.push_back(peer);
+  }
+}
+
+// What was to be sent before the other port was ready. Outside of UCX's callbacks.
+void UcxWorker::send_waiting() {
+  for (UcxPeer* const peer : std::exchange(x_welcomed, {})) {
+    if (peer->state != UcxPeer::State::open) continue;
+    peer->is_welcome = true;
+    for (UcxOperation* const operation : std::exchange(peer->waiting, {}))
+      post(operation, operation->payload);
+  }
 }
 
 Result<ucp_ep_h> UcxWorker::create_endpoint(ucp_worker_h worker, const std::string& address,
@@ -264,34 +297,6 @@ Result<ucp_ep_h> UcxWorker::create_endpoint(ucp_worker_h worker, const std::stri
   return endpoint;
 }
 
-// Makes `endpoint`, which UCX made for the peer's messages, ours to close: UCX hands it out as the
-// answer to the first create towards the worker that it leads to.
-bool UcxWorker::adopt(UcxPeer* peer, ucp_ep_h endpoint, const std::string& address) {
-  const Result<ucp_ep_h> made = create_endpoint(x_receiver, address, peer);
-  if (!made) return false;
-  peer->endpoints.push_back({.handle = *made});
-  if (*made != endpoint) {
-    // Who says hello with another's address; closed after the callback that we are in.
-    peer->endpoints.back().failed = true;
-    x_ailing.push_back(peer);
-    return false;
-  }
-  x_peers.bind(endpoint, peer);
-  return true;
-}
-
-// Whose message came over `endpoint`: the connection that has it, or one to that port that takes it
-// over now. Null for a stranger.
-UcxPeer* UcxWorker::sender_of(uint64_t port_id, ucp_ep_h endpoint) {
-  if (UcxPeer* const owner = x_peers.owner_of(endpoint)) return owner;
-  UcxPeer* const peer = x_peers.to_adopt_for(port_id);
-  if (peer == nullptr) return nullptr;
-  const auto stranger = x_peers.take_stranger(endpoint);
-  const bool taken =
-      stranger && stranger->port_id == port_id && adopt(peer, endpoint, stranger->address);
-  return taken ? peer : nullptr;
-}
-
 bool UcxWorker::is_current(PeerRef ref) const {
   return x_receiver != nullptr && ref.peer->generation == ref.generation;
 }
@@ -304,16 +309,24 @@ Status UcxWorker::send(PeerRef to, Bytes header, std::span<const Bytes> payload,
   UcxOperation* const operation = x_sends.take();
   if (operation == nullptr) return overloaded("the UCX port has all the sends it may have");
   operation->worker = this;
+  operation->peer = to.peer;
   operation->sent = std::move(done);
+  operation->header_bytes = kPrefixBytes + header.size();
   std::memcpy(operation->header, &x_port_id, kPrefixBytes);
   if (!header.empty()) {
     std::memcpy(operation->header + kPrefixBytes, header.data(), header.size());
   }
-  return post(to.peer, operation, payload, kPrefixBytes + header.size());
+  ++to.peer->in_flight;
+  if (to.peer->is_welcome) {
+    post(operation, payload);
+  } else {
+    operation->payload.assign(payload.begin(), payload.end());
+    to.peer->waiting.push_back(operation);
+  }
+  return Status::ok();
 }
 
-Status UcxWorker::post(UcxPeer* peer, UcxOperation* operation, std::span<const Bytes> payload,
-                       size_t header) {
+void UcxWorker::post(UcxOperation* operation, std::span<const Bytes> payload) {
   const uint64_t bytes = total_bytes(payload);
   ucp_request_param_t parameters{};
   parameters.op_attr_mask =
@@ -324,17 +337,14 @@ Status UcxWorker::post(UcxPeer* peer, UcxOperation* operation, std::span<const B
   parameters.cb.send = &UcxWorker::on_sent;
   parameters.user_data = operation;
   const Gathered from = gather(payload, &operation->iov, &parameters);
-  operation->peer = peer;
-  ++peer->in_flight;
-  const ucs_status_ptr_t request = ucp_am_send_nbx(peer->outgoing, kMessageId, operation->header,
-                                                   header, from.buffer, from.count, &parameters);
-  if (UCS_PTR_IS_ERR(request)) {
-    --peer->in_flight;
-    x_sends.give_back(operation);
-    return unavailable(words("UCX does not send", UCS_PTR_STATUS(request)));
+  const ucs_status_ptr_t request =
+      ucp_am_send_nbx(operation->peer->outgoing, kMessageId, operation->header,
+                      operation->header_bytes, from.buffer, from.count, &parameters);
+  if (request == nullptr) {
+    end(operation, UCS_OK);
+  } else if (UCS_PTR_IS_ERR(request)) {
+    end(operation, UCS_PTR_STATUS(request));
   }
-  if (request == nullptr) end(operation, UCS_OK);
-  return Status::ok();
 }
 
 void UcxWorker::on_sent(void* request, ucs_status_t status, void* operation) {
@@ -347,9 +357,7 @@ ucs_status_t UcxWorker::on_message(Bytes header, void* data, size_t bytes,
                                    const ucp_am_recv_param_t& parameters) {
   if (!x_handler || header.size() < kPrefixBytes) return UCS_OK;
   if ((parameters.recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) == 0) return UCS_OK;
-  uint64_t port_id = 0;
-  std::memcpy(&port_id, header.data(), kPrefixBytes);
-  UcxPeer* const peer = sender_of(port_id, parameters.reply_ep);
+  UcxPeer* const peer = x_peers.owner_of(parameters.reply_ep);
   const bool by_rendezvous = (parameters.recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0;
   UcxPayload payload(*this, {peer, data, bytes, by_rendezvous});
   x_handler(peer == nullptr ? 0 : x_peers.link_of(peer->port_id), header.subspan(kPrefixBytes),
@@ -479,15 +487,16 @@ void UcxWorker::close(PeerRef which) {
   }
 }
 
-// A lost endpoint is closed at once, too: UCX keeps its operations until then.
+// A lost endpoint is closed, too: UCX keeps its operations until then. By the next progress(),
+// which first reads what has come: what UCX finds after a close begins a wire-up of its own.
 void UcxWorker::begin_close(UcxPeer* peer) {
   TARN_CHECK(peer->state == UcxPeer::State::open || peer->state == UcxPeer::State::lost);
   if (peer->state == UcxPeer::State::open) peer->state = UcxPeer::State::closing;
   peer->closed_at = x_options.clock->now();
   x_peers.leave(peer);
   x_closing.push_back(peer);
-  // UCX may be in the middle of a callback of one of its endpoints.
-  if (!x_in_ucx && may_close(*peer)) close_endpoints(peer, Which::all);
+  for (UcxOperation* const operation : std::exchange(peer->waiting, {}))
+    end(operation, UCS_ERR_CANCELED);
 }
 
 void UcxWorker::close_endpoints(UcxPeer* peer, Which which) {
@@ -508,14 +517,8 @@ void UcxWorker::close_endpoints(UcxPeer* peer, Which which) {
   }
 }
 
-bool UcxWorker::may_close(const UcxPeer& peer) const {
-  if (TARN_FAULT_POINT("fabric.ucx_close")) return false;
-  return !peer.hello_in_flight || peer.state == UcxPeer::State::lost ||
-         x_options.clock->now() - peer.closed_at > kWireUpWait;
-}
-
 void UcxWorker::check_closing(UcxPeer* peer) {
-  if (!may_close(*peer)) return;
+  if (TARN_FAULT_POINT("fabric.ucx_close")) return;
   close_endpoints(peer, Which::all);
   bool all = true;
   for (UcxEndpoint& each : peer->endpoints) {
@@ -570,6 +573,9 @@ size_t UcxWorker::progress() {
     count += done;
   }
   x_in_ucx = false;
+  if (x_peers.has_knocks()) answer_knocks();
+  if (!x_notes.empty()) send_notes();
+  if (!x_welcomed.empty()) send_waiting();
   if (!x_ailing.empty()) close_failed();
   if (!x_closing.empty()) finish_closing();
   if (x_senders->may_drop()) x_senders->drop_unused(x_options.clock->now());
@@ -582,8 +588,7 @@ bool UcxWorker::arm() {
   const Instant now = x_options.clock->now();
   for (const UcxPeer* const peer : x_closing) {
     const bool busy = peer->in_flight > 0 || !peer->endpoints_closed;
-    const Millis spin = peer->hello_in_flight ? kWireUpWait : kCloseSpin;
-    if (busy && now - peer->closed_at < spin) return false;
+    if (busy && now - peer->closed_at < kCloseSpin) return false;
   }
   return ucp_worker_arm(x_receiver) == UCS_OK && x_senders->arm();
 }

@@ -16,10 +16,11 @@ namespace tarn::fabric {
 
 // What a UcxPort is made of; its connections share it. One-thread (the port's).
 //
-// One worker of UCX receives, and its address is the port's; others send, see UcxSenders. So no two
-// workers ever connect to each other: a sender makes its endpoint and says hello over it, and when
-// a message follows, the receiving side takes over the endpoint that UCX made in answer, which
-// makes it closable.
+// One worker of UCX receives, and its address is the port's; others send, see UcxSenders. A sender
+// makes its endpoint and knocks: it says whose it is. The other port, when it has a connection to
+// that one, makes the endpoint for the way back and says welcome over it; messages wait for that.
+// So when UCX wires the two endpoints up, with the first message, the way back stands and nothing
+// of that waits in a queue: UCX 1.13 aborts a process whose peer dies while it does.
 //
 // Invariant: memory of a caller is in UCX's hands exactly while its operation is in the pool's use.
 class UcxWorker {
@@ -59,15 +60,16 @@ class UcxWorker {
   Status set_handlers();
 
   bool is_current(PeerRef ref) const;
-  Status post(UcxPeer* peer, UcxOperation* operation, std::span<const Bytes> payload,
-              size_t header);
+  void post(UcxOperation* operation, std::span<const Bytes> payload);
   Result<ucp_ep_h> create_endpoint(ucp_worker_h worker, const std::string& address, UcxPeer* peer);
   Status begin_outgoing(UcxPeer* peer, uint64_t port_id, const std::string& address);
-  Status say_hello(UcxPeer* peer);
-  void on_hello(Bytes header, ucp_ep_h endpoint);
-  bool adopt(UcxPeer* peer, ucp_ep_h endpoint, const std::string& address);
+  void on_knock(Bytes header);
+  void let_in(UcxPeer* peer, const std::string& address);
+  void answer_knocks();
+  void send_notes();
+  void on_welcome(UcxSender* sender, Bytes header);
+  void send_waiting();
   void free_slot(UcxPeer* peer);
-  UcxPeer* sender_of(uint64_t port_id, ucp_ep_h endpoint);
   void lose(UcxPeer* peer, ucs_status_t why);
   void receive(UcxPeer* peer, void* descriptor, std::span<const MutableBytes> into,
                ReceiveDone done);
@@ -77,7 +79,6 @@ class UcxWorker {
   enum class Which : uint8_t { failed, all };
   void close_endpoints(UcxPeer* peer, Which which);
   void close_failed();
-  bool may_close(const UcxPeer& peer) const;
   void check_closing(UcxPeer* peer);
   void finish_closing();
   void quarantine(const UcxPeer& peer);
@@ -87,7 +88,6 @@ class UcxWorker {
   ucs_status_t on_message(Bytes header, void* data, size_t bytes,
                           const ucp_am_recv_param_t& parameters);
 
-  static void on_hello_sent(void* request, ucs_status_t status, void* peer);
   static void on_sent(void* request, ucs_status_t status, void* operation);
   static void on_received(void* request, ucs_status_t status, size_t bytes, void* operation);
   static void on_error(void* peer, ucp_ep_h endpoint, ucs_status_t status);
@@ -96,12 +96,21 @@ class UcxWorker {
   ucp_worker_h x_receiver = nullptr;
   std::unique_ptr<UcxSenders> x_senders;
   std::string x_address;
-  int x_event_fd = -1;  // an epoll of both workers' descriptors
+  std::string x_welcome;  // the port's id, as it goes over the wire
+  int x_event_fd = -1;    // an epoll of both workers' descriptors
   Handler x_handler;
   UcxPeers x_peers;
   uint64_t x_port_id = 0;  // random; every message of ours begins with it
+  // A knock or a welcome that waits for the endpoint it goes over.
+  struct Note {
+    PeerRef peer;
+    ucp_ep_h via;
+    unsigned id;
+  };
+  std::vector<Note> x_notes;
   std::vector<UcxPeer*> x_closing;
-  std::vector<UcxPeer*> x_ailing;  // open, with an incoming endpoint that failed
+  std::vector<UcxPeer*> x_ailing;    // open, with an incoming endpoint that failed
+  std::vector<UcxPeer*> x_welcomed;  // whose messages need not wait any more
   UcxOperationPool x_sends;
   UcxOperationPool x_receives;
   UcxStaging x_staging;

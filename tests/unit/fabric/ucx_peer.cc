@@ -2,10 +2,14 @@
 // Opens a port of KIND (ucx or ucx_shm), connects it to the address, writes its own address in hex
 // to stdout, and then answers each message with a payload by one that brings the same bytes back,
 // and each other message with its header. Ends with its stdin, or with STAGE of its first payload,
-// without a farewell: "asked", "receiving", "received", "answering".
+// without a farewell: "asked", "receiving", "received", "answering". With a number as STAGE it
+// sends a message at once and stops (SIGSTOP) after so many turns in which its port had something
+// to do.
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cstdio>
 #include <list>
 #include <string>
@@ -24,6 +28,8 @@ class Echo {
     UcxPort::Options options;
     options.context = UcxContext::open({.kind = kind, .device = "lo"}).value();
     x_port = UcxPort::open(std::move(options)).value();
+    if (!x_last_stage.empty() && std::isdigit(x_last_stage[0]))
+      x_turns_left = std::stoi(x_last_stage);
     x_port->set_handler([this](uint64_t, Bytes header, Payload& payload) { on(header, payload); });
     x_back = x_port->connect({.peer_address = address, .link = 1, .on_lost = {}}).value();
   }
@@ -31,9 +37,15 @@ class Echo {
   void run() {
     std::printf("%s\n", to_hex(x_port->address()).c_str());
     std::fflush(stdout);
+    if (x_turns_left >= 0) (void)x_back->send(Bytes(), {}, {});
     pollfd input{STDIN_FILENO, POLLIN, 0};
     while (poll(&input, 1, 0) == 0) {
-      if (x_port->progress() > 0 || !x_port->arm()) continue;
+      if (x_turns_left == 0) raise(SIGSTOP);
+      if (x_port->progress() > 0) {
+        --x_turns_left;
+        continue;
+      }
+      if (!x_port->arm()) continue;
       pollfd both[2] = {{x_port->event_fd(), POLLIN, 0}, input};
       poll(both, 2, 100);
     }
@@ -73,6 +85,7 @@ class Echo {
   }
 
   const std::string x_last_stage;
+  int x_turns_left = -1;  // negative: it never stops
   std::list<Job> x_jobs;
   std::unique_ptr<UcxPort> x_port;
   std::unique_ptr<Connection> x_back;

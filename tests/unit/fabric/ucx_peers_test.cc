@@ -72,27 +72,34 @@ TEST(UcxPeers, AnEndpointGoesToTheNewestThatHasNoneComingIn) {
   EXPECT_EQ(peers.to_adopt_for(7), newest) << "all have one: another of its senders";
 }
 
-TEST(UcxPeers, AHelloCountsOnceAndTheLastOneHolds) {
-  UcxPeers peers(nullptr, 1);
-  EXPECT_FALSE(peers.take_stranger(endpoint(1)));
-  peers.greet(endpoint(1), {7, "first"});
-  peers.greet(endpoint(1), {8, "second"});
-  const auto stranger = peers.take_stranger(endpoint(1));
-  ASSERT_TRUE(stranger);
-  EXPECT_EQ(stranger->port_id, 8u);
-  EXPECT_EQ(stranger->address, "second");
-  EXPECT_FALSE(peers.take_stranger(endpoint(1)));
+TEST(UcxPeers, AKnockWaitsForAConnectionToItsPortAndCountsOnce) {
+  UcxPeers peers(nullptr, 2);
+  peers.note_knock({7, "first"});
+  peers.note_knock({8, "other"});
+  peers.note_knock({7, "second"});
+  EXPECT_TRUE(peers.has_knocks());
+  EXPECT_TRUE(peers.take_knocks().empty()) << "nobody is connected";
+  EXPECT_FALSE(peers.has_knocks()) << "nothing has changed since";
+  open_to(peers, 7, 1);
+  EXPECT_TRUE(peers.has_knocks());
+  const auto knocks = peers.take_knocks();
+  ASSERT_EQ(knocks.size(), 2u);
+  EXPECT_EQ(knocks[0].address, "first");
+  EXPECT_EQ(knocks[1].address, "second");
+  EXPECT_TRUE(peers.take_knocks().empty());
+  open_to(peers, 8, 2);
+  ASSERT_EQ(peers.take_knocks().size(), 1u);
 }
 
-// Whoever says hello and nothing else costs a place among so many, and no more.
-TEST(UcxPeers, StrangersHaveALimit) {
+// Whoever knocks and is not known costs a place among so many, and no more.
+TEST(UcxPeers, KnocksOfStrangersHaveALimit) {
   UcxPeers peers(nullptr, 1);
-  for (uintptr_t i = 1; i <= kUcxStrangersMax + 100; ++i)
-    peers.greet(endpoint(i), {i, "address"});
-  size_t known = 0;
-  for (uintptr_t i = 1; i <= kUcxStrangersMax + 100; ++i)
-    known += peers.take_stranger(endpoint(i)).has_value() ? 1 : 0;
-  EXPECT_EQ(known, kUcxStrangersMax);
+  for (uint64_t i = 1; i <= kUcxKnocksMax + 100; ++i)
+    peers.note_knock({7, std::to_string(i)});
+  open_to(peers, 7, 1);
+  const auto knocks = peers.take_knocks();
+  ASSERT_EQ(knocks.size(), kUcxKnocksMax);
+  EXPECT_EQ(knocks.front().address, "101") << "the oldest have gone";
 }
 
 // Connections that come and go at random, beside plain lists of them.

@@ -248,29 +248,70 @@ TEST_F(UcxPortTest, AConnectionMayOutliveItsPort) {
   EXPECT_EQ(connection->send(bytes_of("x"), {}, {}).code(), Code::unavailable);
 }
 
-// A port that has not connected back cannot tell who sends, and could not end a receive by a close.
-TEST_F(UcxPortTest, AStrangersMessageHasNoLink) {
+// A port that has not connected back could neither tell who sends nor end a receive by a close.
+TEST_F(UcxPortTest, AStrangersMessageWaitsUntilItIsConnectedTo) {
   for (const Kind kind : {Kind::ucx, Kind::ucx_shm}) {
     auto a = open_port(kind);
     auto b = open_port(kind);
     auto there = a->connect({.peer_address = b->address(), .link = 0, .on_lost = {}}).value();
     const std::vector<std::byte> out = pattern(1 << 20, 1);
     std::vector<std::byte> in(out.size());
-    uint64_t seen_link = 99;
+    std::vector<uint64_t> links;
     Code code = Code::internal;
-    b->set_handler([&](uint64_t link, Bytes, Payload& payload) {
-      seen_link = link;
+    b->set_handler([&](uint64_t link, Bytes header, Payload& payload) {
+      links.push_back(link);
+      EXPECT_EQ(header.size(), 1u);
       const MutableBytes into = in;
       payload.receive({&into, 1}, [&](Code ended, uint32_t) { code = ended; });
     });
     const Bytes part = out;
     ASSERT_TRUE(there->send(bytes_of("x"), {&part, 1}, {}).is_ok());
+    EXPECT_FALSE(until(
+        *a,
+        [&] {
+          b->progress();
+          return !links.empty();
+        },
+        Millis(50)));
+    auto back = b->connect({.peer_address = a->address(), .link = 4, .on_lost = {}}).value();
     EXPECT_TRUE(until(*a, [&] {
       b->progress();
-      return code == Code::unavailable;
+      return code == Code::ok;
     }));
-    EXPECT_EQ(seen_link, 0u);
+    EXPECT_EQ(links, (std::vector<uint64_t>{4}));
+    EXPECT_TRUE(in == out);
   }
+}
+
+// Nobody lets them in: they end with their connection.
+TEST_F(UcxPortTest, MessagesThatWaitEndWithACloseOrALoss) {
+  auto a = open_port(Kind::ucx);
+  auto b = open_port(Kind::ucx);
+  const std::vector<std::byte> out = pattern(1 << 20, 1);
+  const Bytes part = out;
+  std::vector<Code> codes;
+  int lost = 0;
+  const ConnectOptions to{
+      .peer_address = b->address(), .link = 0, .on_lost = [&](Status) { ++lost; }};
+  const auto done = [&](Code code) { codes.push_back(code); };
+  auto closed = a->connect(to).value();
+  ASSERT_TRUE(closed->send(bytes_of("x"), {&part, 1}, done).is_ok());
+  closed->close();
+  EXPECT_TRUE(until(*a, [&] { return codes.size() == 1 && a->idle(); }));
+  EXPECT_EQ(codes.at(0), Code::cancelled);
+  auto broken = a->connect(to).value();
+  ASSERT_TRUE(broken->send(bytes_of("x"), {&part, 1}, done).is_ok());
+  until(
+      *a,
+      [&] {
+        b->progress();
+        return false;
+      },
+      Millis(20));
+  b.reset();
+  EXPECT_TRUE(until(*a, [&] { return codes.size() == 2 && lost == 1; }));
+  EXPECT_EQ(codes.at(1), Code::unavailable);
+  EXPECT_EQ(a->counters().sends_in_flight, 0u);
 }
 
 // UCX aborts where the endpoints of two workers are counted differently on the two sides.
