@@ -25,7 +25,11 @@ Expected<report::Slice> BaselineTarget::run(int64_t millis) {
   auto said = x_child.say(std::string("run ") + (work.op == Op::put ? "put " : "get ") +
                           std::to_string(work.block_bytes) + ' ' + std::to_string(work.inflight) +
                           (x_options.is_checked ? " crc " : " nocrc ") + std::to_string(millis));
-  if (!said) return said.error();
+  if (!said) {
+    // Whoever ends before being asked has said why.
+    const auto last = x_child.hear(kChildAnswerMs);
+    return last ? Error{Outcome::unavailable, x_options.name + " says: " + *last} : said.error();
+  }
   auto line = x_child.hear(static_cast<int>(millis) + kChildAnswerMs);
   if (!line) return line.error();
   if (line->starts_with(kSlice)) {

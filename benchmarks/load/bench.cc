@@ -219,6 +219,62 @@ Expected<Report> run_transfers(Stage& stage, const Options& options) {
   return out;
 }
 
+// One of the ways to read what a TarnTarget has put.
+class Reading : public Target {
+ public:
+  Reading(TarnTarget& tarn, Op op) : x_tarn(tarn), x_op(op) {}
+  std::string name() const override { return "tarn"; }
+  Expected<report::Slice> run(int64_t millis) override {
+    x_tarn.set_op(x_op);
+    return x_tarn.run(millis);
+  }
+
+ private:
+  TarnTarget& x_tarn;
+  const Op x_op;
+};
+
+Report views_report(const Options& options, const TarnTarget& tarn,
+                    const std::vector<report::Slice>& slices) {
+  const report::Figures views = report::figures_of(slices[0]);
+  const report::Figures verified = report::figures_of(slices[1]);
+  const report::Figures get = report::figures_of(slices[2]);
+  const report::Figures ratio = report::ratio_of(views, get);
+  const report::Figures verified_ratio = report::ratio_of(verified, get);
+  Report out;
+  out.json = begin_json(options);
+  add_workload(out.json, options, tarn);
+  out.json.add("tarn", report::json_of(views))
+      .add("errors", slices[0].errors + slices[1].errors + slices[2].errors)
+      .add("verified", report::json_of(verified))
+      .add("get", report::json_of(get))
+      .add("ratio", report::json_of_ratio(ratio))
+      .add("verified_ratio", report::json_of_ratio(verified_ratio))
+      .add("cpu_covers", options.is_attached() ? "client" : "client and servers");
+  out.table = heading(options, tarn) + row("views", views) + row("verified", verified) +
+              row("get", get) + row("views/get", ratio) + row("verified/get", verified_ratio);
+  return out;
+}
+
+// Views, views that are verified, and gets, of the same blocks by the same client.
+Expected<Report> run_views(Stage& stage, const Options& options) {
+  auto cluster = reach(stage, options, 1);
+  if (!cluster) return cluster.error();
+  auto tarn = open_tarn(options, *cluster, Op::get);
+  if (!tarn) return tarn.error();
+  TarnTarget& target = *tarn.value();
+  Reading views(target, Op::views);
+  Reading verified(target, Op::verified_views);
+  Reading get(target, Op::get);
+  Plan plan;
+  plan.total_ms = static_cast<int64_t>(options.seconds * 1000);
+  const auto slices = interleave({{&views, 1}, {&verified, 1}, {&get, 1}}, plan);
+  if (!slices) return slices.error();
+  Report out = views_report(options, target, slices.value());
+  add_machine(out.json);
+  return out;
+}
+
 Expected<Report> run_lookups(Stage& stage, const Options& options) {
   Options large = options;
   large.dram_mib = std::max(options.dram_mib, kLookupDramMib);
@@ -304,6 +360,7 @@ std::string own_folder() {
 Expected<Report> run_bench(Stage& stage, const Options& options) {
   if (options.op == "failover") return run_failover(stage, options);
   if (options.op == "match" || options.op == "exists") return run_lookups(stage, options);
+  if (options.op == "views") return run_views(stage, options);
   return run_transfers(stage, options);
 }
 

@@ -10,18 +10,19 @@ bool parse(int argc, char** argv, Options* options, int* status) {
       "Measures Tarn through its public header, beside raw UCX. Starts a router and servers of its "
       "own on loopback, with temporary data, unless --endpoint names some.");
   app.add_option("--op", options->op, "What to measure")
-      ->check(CLI::IsMember({"put", "get", "match", "exists", "failover"}))
+      ->check(CLI::IsMember({"put", "get", "views", "match", "exists", "failover"}))
       ->capture_default_str();
-  app.add_option("--block-bytes", options->workload.block_bytes, "put, get: size of a block")
+  app.add_option("--block-bytes", options->workload.block_bytes, "put, get, views: size of a block")
       ->check(CLI::Range(1, 64 << 20))
       ->capture_default_str();
-  app.add_option("--inflight", options->workload.inflight, "put, get: transfers of one block each")
+  app.add_option("--inflight", options->workload.inflight,
+                 "put, get, views: transfers of one block each")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--transport", options->transport, "What carries the bytes")
       ->check(CLI::IsMember({"tcp", "shm", "grpc"}))
       ->capture_default_str();
-  app.add_option("--seconds", options->seconds, "put, get: of all slices together")
+  app.add_option("--seconds", options->seconds, "put, get, views: of all slices together")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
   app.add_option("--baseline", options->baseline, "put, get: what runs in between")
@@ -47,7 +48,7 @@ bool parse(int argc, char** argv, Options* options, int* status) {
   app.add_option("--rounds", options->rounds, "failover: processes of each kind to kill")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  app.add_option("--working-set-mib", options->working_set_mib, "get: blocks to go round")
+  app.add_option("--working-set-mib", options->working_set_mib, "get, views: blocks to go round")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_option("--dram-mib", options->dram_mib, "Memory of each server that is started")

@@ -7,7 +7,8 @@
 
 namespace tarn::load {
 
-enum class Op : uint8_t { put, get };
+// `views` looks at no byte, `verified_views` at all of them.
+enum class Op : uint8_t { put, get, views, verified_views };
 
 struct Workload {
   Op op = Op::get;

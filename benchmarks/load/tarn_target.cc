@@ -54,6 +54,7 @@ TarnTarget::TarnTarget(TarnTargetOptions options, Client client, Space space, Bu
       x_run(fresh_run()),
       x_blocks(std::max<uint64_t>(x_options.workload.inflight,
                                   x_options.working_set_bytes / x_options.workload.block_bytes)),
+      x_op(x_options.workload.op),
       x_flights(x_options.workload.inflight) {}
 
 std::span<std::byte> TarnTarget::memory(uint64_t place) const {
@@ -136,9 +137,13 @@ void TarnTarget::start(Flight& flight) {
   flight.started_ns = now_ns();
   CallOptions options;
   options.copies = x_options.copies;
-  if (x_options.workload.op == Op::put) {
+  if (x_op == Op::put) {
     const PutItem item{name_of(flight.number), {}, {slice(flight.place)}};
     flight.transfer = x_space.put_kv({&item, 1}, options);
+  } else if (x_op != Op::get) {
+    flight.number %= x_blocks;
+    const ViewItem item{name_of(flight.number), x_options.workload.block_bytes};
+    flight.transfer = x_space.get_views({&item, 1}, options);
   } else {
     flight.number %= x_blocks;
     const GetItem item{name_of(flight.number), {slice(flight.place)}};
@@ -146,9 +151,18 @@ void TarnTarget::start(Flight& flight) {
   }
 }
 
+BlockOutcome TarnTarget::outcome_of(Flight& flight) const {
+  BlockOutcome outcome = flight.transfer->outcomes()[0];
+  if (outcome.outcome != Outcome::ok || x_op == Op::put || x_op == Op::get) return outcome;
+  const View view = flight.transfer->take_view(0);
+  if (x_op != Op::verified_views) return outcome;
+  if (const auto intact = view.verify(); !intact) outcome.outcome = intact.error().outcome;
+  return outcome;
+}
+
 void TarnTarget::end(Flight& flight) {
+  const BlockOutcome outcome = outcome_of(flight);
   const int64_t now = now_ns();
-  const BlockOutcome& outcome = flight.transfer->outcomes()[0];
   if (outcome.outcome == Outcome::ok) {
     ++x_slice.blocks;
     x_slice.bytes += x_options.workload.block_bytes;
@@ -192,13 +206,23 @@ Expected<report::Slice> TarnTarget::run(int64_t millis) {
   return x_slice;
 }
 
-Expected<Done> TarnTarget::check_last() const {
-  if (x_options.workload.op == Op::put || x_slice.errors > 0) return Done{};
+Expected<Done> TarnTarget::check_last() {
+  if (x_op == Op::put || x_slice.errors > 0) return Done{};
+  if (x_op != Op::get) return check_view(x_flights[0].number);
   for (const Flight& flight : x_flights) {
     if (is_filled(memory(flight.place), flight.number)) continue;
     return Error{Outcome::corrupt, "block " + std::to_string(flight.number) + ": wrong bytes"};
   }
   return Done{};
+}
+
+Expected<Done> TarnTarget::check_view(uint64_t number) {
+  const ViewItem item{name_of(number), x_options.workload.block_bytes};
+  Transfer transfer = x_space.get_views({&item, 1});
+  if (auto ended = transfer.wait(); !ended) return ended.error();
+  const View view = transfer.take_view(0);
+  if (is_filled(view.bytes(), number) && !view.bytes().empty()) return Done{};
+  return Error{Outcome::corrupt, "view of block " + std::to_string(number) + ": wrong bytes"};
 }
 
 int64_t TarnTarget::cpu_ns() const {

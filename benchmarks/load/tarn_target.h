@@ -34,6 +34,9 @@ class TarnTarget : public Target {
   // with: the last ones of each run are looked at.
   Expected<report::Slice> run(int64_t millis) override;
 
+  // What the next run does. Precondition: neither this nor what it was opened for is a put.
+  void set_op(Op op) { x_op = op; }
+
   // As the SDK says: "ucx: tcp over lo".
   std::string transport() const;
 
@@ -59,8 +62,11 @@ class TarnTarget : public Target {
 
   void start(Flight& flight);
   void end(Flight& flight);
+  // What became of a transfer that has ended; a view has been verified where that is the op.
+  BlockOutcome outcome_of(Flight& flight) const;
   void go_round(int64_t end_ns);
-  Expected<Done> check_last() const;
+  Expected<Done> check_last();
+  Expected<Done> check_view(uint64_t number);
   int64_t cpu_ns() const;
 
   const TarnTargetOptions x_options;
@@ -69,6 +75,7 @@ class TarnTarget : public Target {
   Buffer x_buffer;
   const uint64_t x_run;
   const uint64_t x_blocks;  // of the working set
+  Op x_op;
   uint64_t x_next_block = 0;
   uint64_t x_next_place = 0;
   std::vector<Flight> x_flights;

@@ -36,7 +36,9 @@ using SendDone = std::function<void(Code)>;
 // that of all bytes in order.
 using ReceiveDone = std::function<void(Code, uint32_t crc32c)>;
 
-// Bytes that lie in the peer's memory, mapped into this process, until `release` is called.
+// Bytes that lie in the peer's memory, mapped into this process, until `release` is called: once,
+// on the port's thread, also when the connection is long closed, but not after the port. Until then
+// nobody writes to them.
 struct View {
   Bytes bytes;
   std::function<void()> release;
@@ -56,8 +58,9 @@ class Payload {
   // was called, also when the connection is closed meanwhile. `into` itself is copied.
   virtual void receive(std::span<const MutableBytes> into, ReceiveDone done) = 0;
 
-  // The bytes where they are, without a copy. Returns: ok, unsupported (all fabrics but `local`),
-  // overloaded.
+  // The bytes where they are, without a copy; their CRC32C is not looked at. After an error
+  // receive() may still be called. Returns: ok, unsupported (the fabric maps nothing, or not
+  // these), overloaded (too many views).
   virtual Result<View> view() { return unsupported("this fabric maps no memory: copy instead"); }
 };
 

@@ -20,8 +20,17 @@ Status check_count(size_t count) {
   return invalid_argument("an operation has 1 to 1024 items, this one " + std::to_string(count));
 }
 
-Status check_target(const GetTarget& target) {
+uint64_t room_of(const GetTarget& target) {
+  return target.view_bytes_max > 0 ? target.view_bytes_max : total_bytes(target.into);
+}
+
+Status check_target(const GetOp& op, const GetTarget& target) {
   if (target.hash.is_empty()) return invalid_argument("a block to get has no hash");
+  if (target.view_bytes_max > 0) {
+    if (op.pieces) return invalid_argument("a piece of a block cannot be viewed");
+    if (op.make_room) return Status::ok();
+    return invalid_argument("a view needs a place for the block where nothing is mapped");
+  }
   if (target.into.size() > kOpPartsMax) return invalid_argument("a scatter list is too long");
   if (total_bytes(target.into) == 0) return invalid_argument("a block to get has no memory");
   return Status::ok();
@@ -58,6 +67,8 @@ void clear_outcome(GetTarget& target) {
   target.generation = {};
   target.payload_crc = 0;
   target.block_bytes = target.block_crc = 0;
+  target.view = {};
+  if (target.view_bytes_max > 0) target.into = {};
 }
 
 size_t item_count(const LinkOp& op) {
@@ -113,7 +124,7 @@ Status Link::submit(GetOp& op) {
   TARN_RETURN_IF_ERROR(check_count(op.targets.size()));
   if (op.pieces && !x_identity.pieces) return unsupported("the server sends whole blocks alone");
   for (const GetTarget& target : op.targets) {
-    TARN_RETURN_IF_ERROR(check_target(target));
+    TARN_RETURN_IF_ERROR(check_target(op, target));
     if (op.pieces) TARN_RETURN_IF_ERROR(check_piece(target));
   }
   for (GetTarget& target : op.targets)
@@ -185,7 +196,7 @@ Link::Chunk Link::next_chunk(const LinkOp& op) const {
   const auto targets = static_cast<const GetOp&>(op).targets.subspan(op.state.items_sent);
   Chunk chunk;
   for (const GetTarget& target : targets.first(std::min(left, wire::kItemsMax))) {
-    const uint64_t bytes = total_bytes(target.into);
+    const uint64_t bytes = room_of(target);
     if (chunk.count > 0 && chunk.bytes + bytes > x_identity.credit_bytes / 4) break;
     ++chunk.count;
     chunk.bytes += bytes;
@@ -262,8 +273,8 @@ void Link::encode_get(const GetOp& op, const Chunk& chunk, const wire::RequestHe
   x_get_request.pieces = op.pieces;
   x_get_request.items.clear();
   for (const GetTarget& target : op.targets.subspan(op.state.items_sent, chunk.count)) {
-    TARN_CHECK(x_get_request.items.push_back(
-        {target.shard, total_bytes(target.into), target.hash, target.offset}));
+    TARN_CHECK(
+        x_get_request.items.push_back({target.shard, room_of(target), target.hash, target.offset}));
   }
   wire::encode({x_identity.connection_id, x_next_sequence}, x_get_request, x_out);
 }

@@ -162,6 +162,7 @@ class Link {
   void accept(Request& request, const wire::ErrorReply& reply, Payload& payload);
   void accept_codes(Request& request, LinkOp::Kind kind, const Codes& codes);
   bool claim(Request& request, LinkOp::Kind kind, size_t first, size_t count);
+  bool take_view(Request& request, size_t item, Payload& payload);
   void receive_block(Request& request, size_t item, const wire::GetReply& reply, Payload& payload);
   void on_received(size_t slot, size_t item, Code code, uint32_t crc32c);
 

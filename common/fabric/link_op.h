@@ -65,6 +65,9 @@ struct GetTarget {
   std::span<const MutableBytes> into;  // filled from the front; what a smaller block leaves is kept
   uint32_t offset = 0;  // GetOp::pieces: where in the block the piece begins, of the size of `into`
   bool exact = true;    // a block of another size than `into` is invalid_argument, and not moved
+  // Not 0: a view of the block is wanted, which may have so many bytes; `into` and `exact` do not
+  // count. Where the fabric maps nothing the block is copied to where GetOp::make_room says.
+  uint64_t view_bytes_max = 0;
 
   // Out. ok: `bytes` lie in `into`, and their CRC32C was right. not_found, or corrupt: a miss. With
   // any code but ok the memory may hold rubbish.
@@ -76,6 +79,9 @@ struct GetTarget {
   // the server has it, and that the pieces together have the block's is for the caller to check.
   uint32_t block_bytes = 0;
   uint32_t block_crc = 0;
+  // With ok, where a view was wanted: the block where it lies, its CRC32C not looked at, and `into`
+  // is empty. Its release is the caller's to call. Without one, the block was copied and checked.
+  View view;
 };
 
 // Gets blocks, in the order of `targets`; 1 to kOpItemsMax.
@@ -88,6 +94,9 @@ struct GetOp : LinkOp {
   // Called once for each target, when its memory is not touched any more. Same rules as on_end, but
   // that this object must stay.
   std::function<void(GetOp&, size_t index)> on_block;
+  // Where views are wanted: sets targets[index].into to memory of targets[index].bytes, until
+  // on_block; left empty, the block ends as overloaded. The link may not be used from inside.
+  std::function<void(GetOp&, size_t index)> make_room;
 };
 
 // Puts one block. request.head is ignored, LinkOp::head counts. `code`: as of wire::PutReply.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <variant>
 
 #include "common/base/check.h"
@@ -126,8 +127,10 @@ void Link::receive_block(Request& request, size_t item, const wire::GetReply& re
                          Payload& payload) {
   GetOp& op = static_cast<GetOp&>(*request.op);
   GetTarget& target = op.targets[request.first + item];
-  const uint64_t room = total_of(target.into);
-  if (reply.payload_bytes > room || (target.exact && reply.payload_bytes != room)) {
+  const bool wants_view = target.view_bytes_max > 0;
+  const uint64_t room = wants_view ? target.view_bytes_max : total_of(target.into);
+  const bool is_exact = target.exact && !wants_view;
+  if (reply.payload_bytes > room || (is_exact && reply.payload_bytes != room)) {
     ++x_counters.size_mismatches;
     target.bytes = reply.payload_bytes;
     settle(request, item, Code::invalid_argument);
@@ -138,6 +141,7 @@ void Link::receive_block(Request& request, size_t item, const wire::GetReply& re
   target.payload_crc = reply.payload_crc;
   target.block_bytes = reply.block_bytes;
   target.block_crc = reply.block_crc;
+  if (wants_view && take_view(request, item, payload)) return;
   ++op.state.memory;
   const size_t slot = static_cast<size_t>(&request - x_slots.data());
   const size_t place = slot << kItemBits | item;
@@ -145,6 +149,23 @@ void Link::receive_block(Request& request, size_t item, const wire::GetReply& re
   payload.receive(x_parts, [this, place](Code code, uint32_t crc32c) {
     on_received(place >> kItemBits, place & ((size_t{1} << kItemBits) - 1), code, crc32c);
   });
+}
+
+// True when the block has its outcome: it is mapped, or there is no room for a copy.
+bool Link::take_view(Request& request, size_t item, Payload& payload) {
+  GetOp& op = static_cast<GetOp&>(*request.op);
+  GetTarget& target = op.targets[request.first + item];
+  TARN_CHECK(target.into.empty());
+  if (Result<View> view = payload.view()) {
+    target.view = std::move(view).value();
+    settle(request, item, Code::ok);
+    return true;
+  }
+  op.make_room(op, request.first + item);
+  if (total_of(target.into) == target.bytes) return false;
+  target.into = {};
+  settle(request, item, Code::overloaded);
+  return true;
 }
 
 void Link::on_received(size_t slot, size_t item, Code code, uint32_t crc32c) {

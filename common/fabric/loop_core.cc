@@ -1,5 +1,7 @@
 #include "common/fabric/loop_core.h"
 
+#include <utility>
+
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
 #include "common/fabric/scatter.h"
@@ -9,8 +11,8 @@ namespace {
 
 class LoopPayload : public Payload {
  public:
-  LoopPayload(LoopCore& core, const LoopMessage& message)
-      : x_core(core), x_message(message), x_size(total_bytes(message.payload)) {}
+  LoopPayload(LoopCore& core, std::shared_ptr<LoopMessage> message)
+      : x_core(core), x_message(std::move(message)), x_size(total_bytes(x_message->payload)) {}
 
   uint64_t size() const override { return x_size; }
 
@@ -19,16 +21,30 @@ class LoopPayload : public Payload {
     TARN_CHECK(total_bytes(into) == x_size);
     x_received = true;
     ScatterWriter writer(into);
-    for (const Bytes& part : x_message.payload)
+    for (const Bytes& part : x_message->payload)
       TARN_CHECK(writer.write(part));
     x_core.end_receive(std::move(done), Code::ok, writer.crc32c());
   }
 
+  Result<View> view() override {
+    TARN_CHECK(!x_received);
+    if (!x_core.maps() || x_message->payload.size() != 1) {
+      return unsupported("the loop hands out no view of this message");
+    }
+    x_received = x_viewed = true;
+    return View{x_message->payload[0],
+                [message = x_message] { message->from->post_end(message, Code::ok); }};
+  }
+
+  // The send goes on until the view is released.
+  bool is_viewed() const { return x_viewed; }
+
  private:
   LoopCore& x_core;
-  const LoopMessage& x_message;
+  const std::shared_ptr<LoopMessage> x_message;
   const uint64_t x_size;
   bool x_received = false;
+  bool x_viewed = false;
 };
 
 }  // namespace
@@ -98,11 +114,9 @@ size_t LoopCore::progress() {
 
 void LoopCore::on_arrived(const std::shared_ptr<LoopMessage>& message) {
   if (!message->start_reading()) return;
-  if (x_handler) {
-    LoopPayload payload(*this, *message);
-    x_handler(link_of(*message->from), message->header, payload);
-  }
-  message->from->post_end(message, Code::ok);
+  LoopPayload payload(*this, message);
+  if (x_handler) x_handler(link_of(*message->from), message->header, payload);
+  if (!payload.is_viewed()) message->from->post_end(message, Code::ok);
 }
 
 void LoopCore::on_sent(const std::shared_ptr<LoopMessage>& message, Code code) {

@@ -27,6 +27,9 @@ class LoopCore {
   bool idle() const { return x_in_flight.empty() && x_ended.empty(); }
   void shut_down();
 
+  void set_maps(bool maps) { x_maps = maps; }
+  bool maps() const { return x_maps; }
+
   // For the payload of the message that is being handled.
   void end_receive(ReceiveDone done, Code code, uint32_t crc32c) {
     x_ended.add(std::move(done), code, crc32c);
@@ -50,6 +53,7 @@ class LoopCore {
   LoopHub* x_hub;  // null once the port is gone
   std::shared_ptr<LoopMailbox> x_mailbox;
   Handler x_handler;
+  bool x_maps = true;
   std::map<uint64_t, Peer> x_peers;  // by connection id
   uint64_t x_last_id = 0;
   std::unordered_map<LoopMessage*, std::shared_ptr<LoopMessage>> x_in_flight;

@@ -163,6 +163,10 @@ int LoopPort::event_fd() const {
   return x_core->mailbox().event_fd();
 }
 
+void LoopPort::set_maps(bool maps) {
+  x_core->set_maps(maps);
+}
+
 bool LoopPort::idle() const {
   return x_core->idle();
 }

@@ -74,6 +74,10 @@ class LoopPort : public Port {
   int event_fd() const override;
   bool idle() const override;
 
+  // False: it hands out no views, like a fabric that maps nothing. Views are of messages whose
+  // payload is one part, and keep the send going.
+  void set_maps(bool maps);
+
  private:
   explicit LoopPort(std::shared_ptr<LoopCore> core) : x_core(std::move(core)) {}
   // Shared with the connections, which may outlive the port.

@@ -101,6 +101,21 @@ Result<FlightItem> read_get(const GetItem& from, const CallOptions& options, Ite
   return item;
 }
 
+Result<FlightItem> read_view(const ViewItem& from, ViewKeeper& views, const ItemReader& reader) {
+  FlightItem item;
+  TARN_ASSIGN_OR_RETURN(item.hash, hash_of(from.hash));
+  TARN_RETURN_IF_ERROR(reader.read_shard(from.shard, item));
+  if (from.bytes_max < 1 || from.bytes_max > kBlockBytesMax) {
+    return invalid_argument("bytes_max: must be 1 byte to 64 MiB");
+  }
+  item.bytes = from.bytes_max;
+  item.pin = ViewPin::open(views);
+  if (item.pin == nullptr) {
+    return overloaded("hash: the client holds " + std::to_string(kViewsMax) + " views already");
+  }
+  return item;
+}
+
 Status check_layers(size_t items, const std::vector<uint32_t>& ends) {
   if (ends.size() > kLayersMax) return invalid_argument("options.layer_ends: more than 1024");
   if (ends.size() * items > kCallPiecesMax) {
@@ -235,6 +250,20 @@ std::shared_ptr<Flight> make_get(Core& core, const std::shared_ptr<SpaceState>& 
                   [&](const GetItem& item) { return read_get(item, options, reader); });
   made->hold(reader.take_memory());
   if (layers > 0 && !made->items().empty()) made->cut_into_layers(options.layer_ends, items.size());
+  return made;
+}
+
+std::shared_ptr<Flight> make_views(Core& core, const std::shared_ptr<SpaceState>& space,
+                                   std::span<const ViewItem> items, const CallOptions& options) {
+  auto state = TransferState::open(items.size(), core.deadline_of(options));
+  const ItemReader reader(core, *space);
+  auto made =
+      make_flight(options_of(Flight::Kind::get, space, options, std::move(state)), items, options,
+                  [&](const ViewItem& item) { return read_view(item, core.io().views(), reader); });
+  std::vector<std::shared_ptr<ViewPin>> pins(items.size());
+  for (const FlightItem& item : made->items())
+    pins[item.index] = item.pin;
+  made->state().pins() = std::move(pins);
   return made;
 }
 

@@ -21,6 +21,10 @@ std::shared_ptr<Flight> make_put(Core& core, const std::shared_ptr<SpaceState>& 
 std::shared_ptr<Flight> make_get(Core& core, const std::shared_ptr<SpaceState>& space,
                                  std::span<const GetItem> items, const CallOptions& options);
 
+// The places for the views are made here, so that a client's limit holds for what is in flight too.
+std::shared_ptr<Flight> make_views(Core& core, const std::shared_ptr<SpaceState>& space,
+                                   std::span<const ViewItem> items, const CallOptions& options);
+
 // Launches the flight and gives every block its place. What the space does not know is asked of a
 // router, on a background thread, while the flight waits: its deadline and a cancel end it even
 // before its question is asked, which then is not. Never blocks.

@@ -33,9 +33,11 @@ void Flight::refuse(const Status& why) {
   end();
 }
 
-// The thread that locates may keep the flight for a while yet, and must not keep the buffers.
+// The thread that locates may keep the flight for a while yet, and must not keep buffers or pins.
 void Flight::end() {
   x_memory.clear();
+  for (FlightItem& item : x_items)
+    item.pin.reset();
   state().end();
 }
 

@@ -59,6 +59,7 @@ struct FlightItem {
   std::vector<fabric::MutableBytes> into;  // get
   bool is_piece = false;                   // of a layer-wise get: the bytes of one layer
   uint16_t layer = 0;
+  std::shared_ptr<ViewPin> pin;  // get_views, instead of `into`
 
   // The io thread's.
   State state = State::ready;
@@ -178,6 +179,7 @@ class Flight {
   void on_refused(Attempt& attempt, const Status& why, FlightDeck& deck);
   void on_end(Attempt& attempt, fabric::LinkOp& op);
 
+  void make_room(Attempt& attempt, size_t target);
   void on_get_item(Attempt& attempt, size_t target);
   void on_piece(uint32_t index, const fabric::GetTarget& got);
   bool suits(const Peer& peer, FlightItem& item);

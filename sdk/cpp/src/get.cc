@@ -15,6 +15,7 @@ Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
     attempt.targets[i].hash = item.hash;
     attempt.targets[i].into = item.into;
     if (item.is_piece) attempt.targets[i].offset = x_layers->offset_of(item.layer);
+    attempt.targets[i].view_bytes_max = item.pin == nullptr ? 0 : item.bytes;
   }
   fabric::GetOp& op = attempt.op.emplace<fabric::GetOp>();
   op.head = head.head;
@@ -22,6 +23,7 @@ Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
   op.targets = attempt.targets;
   op.pieces = attempt.pieces;
   op.on_block = [raw = &attempt](fabric::GetOp&, size_t i) { raw->flight->on_get_item(*raw, i); };
+  op.make_room = [raw = &attempt](fabric::GetOp&, size_t i) { raw->flight->make_room(*raw, i); };
   op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
   return attempt.lane->link->submit(op);
 }
@@ -40,14 +42,21 @@ Status Flight::submit_exists(Attempt& attempt, const fabric::LinkOp& head) {
   return attempt.lane->link->submit(op);
 }
 
+// A view is wanted, and its fabric maps nothing.
+void Flight::make_room(Attempt& attempt, size_t target) {
+  fabric::GetTarget& wanted = attempt.targets[target];
+  wanted.into = x_items[attempt.items[target]].pin->make_room(wanted.bytes);
+}
+
 void Flight::on_get_item(Attempt& attempt, size_t target) {
   TARN_CHECK(target < attempt.items.size());
   const uint32_t index = attempt.items[target];
-  const fabric::GetTarget& got = attempt.targets[target];
+  fabric::GetTarget& got = attempt.targets[target];
   if (got.code == Code::ok && x_items[index].is_piece) {
     outcome_of(x_items[index]).server = attempt.server;
     on_piece(index, got);
   } else if (got.code == Code::ok) {
+    if (x_items[index].pin != nullptr) x_items[index].pin->settle(got);
     BlockOutcome& outcome = outcome_of(x_items[index]);
     outcome.bytes = got.bytes;
     outcome.server = attempt.server;

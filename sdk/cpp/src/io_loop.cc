@@ -92,6 +92,15 @@ void IoLoop::on_connected(ServerId server, uint64_t attempt, Result<Wireup> resu
   signal();
 }
 
+// Runs on the loop's thread, soon or when it stops.
+void IoLoop::give_back(std::function<void()> release) {
+  {
+    const MutexLock lock(x_mutex);
+    x_released.push_back(std::move(release));
+  }
+  signal();
+}
+
 void IoLoop::wake() {
   {
     const MutexLock lock(x_mutex);
@@ -148,6 +157,7 @@ size_t IoLoop::take_inbox() {
   if (!x_has_mail.load(std::memory_order_relaxed)) return 0;
   x_has_mail.store(false);
   std::vector<Connected> connected;
+  std::vector<std::function<void()>> released;
   bool is_woken = false;
   const size_t before = x_flights.size();
   {
@@ -156,8 +166,11 @@ size_t IoLoop::take_inbox() {
                      std::make_move_iterator(x_inbox.end()));
     x_inbox.clear();
     connected.swap(x_connected);
+    released.swap(x_released);
     is_woken = std::exchange(x_is_woken, false);
   }
+  for (const auto& release : released)
+    release();
   if (is_woken || x_deck.view == nullptr) follow_config();
   for (Connected& each : connected)
     x_peers->on_connected(each.server, each.attempt, std::move(each.result));
@@ -165,7 +178,7 @@ size_t IoLoop::take_inbox() {
     for (const auto& flight : x_flights)
       flight->stir();
   }
-  return x_flights.size() - before + connected.size() + (is_woken ? 1 : 0);
+  return x_flights.size() - before + connected.size() + released.size() + (is_woken ? 1 : 0);
 }
 
 void IoLoop::follow_config() {

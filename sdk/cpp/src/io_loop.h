@@ -12,6 +12,7 @@
 #include "sdk/cpp/src/cluster_view.h"
 #include "sdk/cpp/src/flight.h"
 #include "sdk/cpp/src/peer_table.h"
+#include "sdk/cpp/src/view.h"
 
 namespace tarn::sdk {
 
@@ -54,6 +55,8 @@ class IoLoop {
   void wake();
 
   std::vector<ConnectionInfo> connections() const;
+  // The client's views, which the loop must outlive.
+  ViewKeeper& views() { return x_views; }
 
  private:
   struct Connected {
@@ -77,6 +80,7 @@ class IoLoop {
   void wait_readable(Nanos time);
   void shut_down();
   void signal();
+  void give_back(std::function<void()> release);
 
   Options x_options;
   const fabric::Event x_event;
@@ -88,6 +92,7 @@ class IoLoop {
   Mutex x_mutex;
   std::vector<std::shared_ptr<Flight>> x_inbox TARN_GUARDED_BY(x_mutex);
   std::vector<Connected> x_connected TARN_GUARDED_BY(x_mutex);
+  std::vector<std::function<void()>> x_released TARN_GUARDED_BY(x_mutex);
   bool x_is_woken TARN_GUARDED_BY(x_mutex) = false;
   bool x_is_closed TARN_GUARDED_BY(x_mutex) = false;
   size_t x_flight_count TARN_GUARDED_BY(x_mutex) = 0;
@@ -100,6 +105,7 @@ class IoLoop {
   FlightDeck x_deck;
   std::vector<std::shared_ptr<Flight>> x_flights;
   std::vector<Wireup> x_closed;
+  ViewKeeper x_views{[this](std::function<void()> release) { give_back(std::move(release)); }};
   Instant x_next_refresh{};
   Instant x_next_report{};
   bool x_peers_changed = false;

@@ -161,16 +161,12 @@ int Transfer::layer_fd() const {
 }
 
 Expected<Done> Transfer::wait_layer(uint32_t layer, uint32_t timeout_ms) {
-  if (x_impl == nullptr || layer >= x_impl->state->layer_count()) {
-    return Error{Outcome::invalid_argument,
-                 "layer: the get was asked for fewer, see CallOptions::layer_ends"};
-  }
+  if (x_impl == nullptr) return Error{Outcome::invalid_argument, "layer: of no transfer"};
   const Instant until = timeout_ms == 0
                             ? x_impl->state->deadline() + kWaitGrace
                             : system_clock().now() + std::chrono::milliseconds(timeout_ms);
-  if (!x_impl->state->wait_layer(layer, until)) {
-    return Error{Outcome::deadline_exceeded, "the layer has not landed yet"};
-  }
+  const Status waited = x_impl->state->wait_layer(layer, until);
+  if (!waited.is_ok()) return sdk::error_of(waited);
   if (layers_ready() > layer) return Done{};
   const auto all = outcomes();
   const auto failed = std::find_if(
@@ -194,6 +190,15 @@ bool Transfer::all_ok() const {
   });
 }
 
+View Transfer::take_view(size_t item) {
+  if (x_impl == nullptr || !x_impl->state->has_ended()) return View(nullptr);
+  auto& pins = x_impl->state->pins();
+  const bool has_bytes = item < pins.size() && pins[item] != nullptr &&
+                         x_impl->state->outcomes()[item].outcome == Outcome::ok;
+  if (!has_bytes) return View(nullptr);
+  return View(std::make_shared<View::Impl>(View::Impl{x_impl->core, std::move(pins[item])}));
+}
+
 Space::Space(std::shared_ptr<Impl> impl) : x_impl(std::move(impl)) {}
 
 const SpaceSpec& Space::spec() const {
@@ -213,6 +218,13 @@ Transfer Space::put_kv(std::span<const PutItem> items, CallOptions options) {
 
 Transfer Space::get_kv(std::span<const GetItem> items, CallOptions options) {
   auto flight = sdk::make_get(*x_impl->core, x_impl->state, items, options);
+  auto state = flight->shared_state();
+  sdk::place_and_launch(*x_impl->core, std::move(flight));
+  return Transfer(std::make_shared<Transfer::Impl>(x_impl->core, std::move(state)));
+}
+
+Transfer Space::get_views(std::span<const ViewItem> items, CallOptions options) {
+  auto flight = sdk::make_views(*x_impl->core, x_impl->state, items, options);
   auto state = flight->shared_state();
   sdk::place_and_launch(*x_impl->core, std::move(flight));
   return Transfer(std::make_shared<Transfer::Impl>(x_impl->core, std::move(state)));

@@ -64,11 +64,14 @@ size_t TransferState::layers_ready() const {
   return x_layers_ready.load(std::memory_order_acquire);
 }
 
-bool TransferState::wait_layer(size_t layer, Instant until) const {
-  while (layers_ready() <= layer && !has_ended()) {
-    if (!poll_fd(layer_fd(), until)) return false;
+Status TransferState::wait_layer(size_t layer, Instant until) const {
+  if (layer >= x_layer_count) {
+    return invalid_argument("layer: the get was asked for fewer, see CallOptions::layer_ends");
   }
-  return true;
+  while (layers_ready() <= layer && !has_ended()) {
+    if (!poll_fd(layer_fd(), until)) return deadline_exceeded("the layer has not landed yet");
+  }
+  return Status::ok();
 }
 
 bool TransferState::wait(Instant until) const {

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/fabric/event.h"
+#include "sdk/cpp/src/view.h"
 #include "tarn/tarn.h"
 
 namespace tarn::sdk {
@@ -27,14 +28,13 @@ class TransferState {
   // False when `until` passed first.
   bool wait(Instant until) const;
 
-  size_t layer_count() const { return x_layer_count; }
   // Readable when more layers have landed than layers_ready() told last, and once it has ended.
   int layer_fd() const { return x_layer_event ? x_layer_event->fd() : -1; }
   // Layers, from the first on, that have landed in all blocks.
   size_t layers_ready() const;
-  // True once `layer`, counted from 0, has landed or the transfer has ended; false when `until`
-  // passed first.
-  bool wait_layer(size_t layer, Instant until) const;
+  // Until `layer`, counted from 0, has landed or the transfer has ended. Returns: ok;
+  // invalid_argument (no such layer); deadline_exceeded: `until` passed first.
+  Status wait_layer(size_t layer, Instant until) const;
 
   void cancel() { x_cancelled.store(true, std::memory_order_release); }
   bool is_cancelled() const { return x_cancelled.load(std::memory_order_acquire); }
@@ -46,6 +46,10 @@ class TransferState {
 
   // Precondition: has_ended().
   const std::vector<BlockOutcome>& outcomes() const { return x_outcomes; }
+
+  // Where views are asked for: a pin for each item, or null. Set before the transfer begins, and
+  // its one user's once it has ended.
+  std::vector<std::shared_ptr<ViewPin>>& pins() { return x_pins; }
 
  private:
   struct Events {
@@ -63,6 +67,7 @@ class TransferState {
   std::atomic<bool> x_ended{false};
   std::atomic<bool> x_cancelled{false};
   std::vector<BlockOutcome> x_outcomes;
+  std::vector<std::shared_ptr<ViewPin>> x_pins;
 };
 
 }  // namespace tarn::sdk

@@ -16,6 +16,7 @@ namespace nb = nanobind;
 
 void bind_types(nb::module_& module);
 void bind_memory(nb::module_& module);
+void bind_view(nb::module_& module);
 void bind_transfer(nb::module_& module);
 void bind_client(nb::module_& module);
 
@@ -89,8 +90,26 @@ struct PyGetItem {
   uint32_t shard = 0;
 };
 
-// Starts a put or a get; `items` is a sequence of PyPutItem or PyGetItem.
+// A View that Python has exported the bytes of: release() lets no new memoryview come, and the pin
+// ends with the last. Needs the GIL.
+class PyView {
+ public:
+  explicit PyView(View view) : x_view(std::move(view)) {}
+
+  const View& view() const { return x_view; }
+  void release();
+  int get_buffer(PyObject* self, Py_buffer* into, int flags);
+  void release_buffer();
+
+ private:
+  View x_view;
+  size_t x_exports = 0;
+  bool x_is_released = false;
+};
+
+// Starts a put, a get or a get_views; `items` is a sequence of PyPutItem, PyGetItem or ViewItem.
 nb::object start_put(Space& space, nb::handle items, const CallOptions& options);
 nb::object start_get(Space& space, nb::handle items, const CallOptions& options);
+nb::object start_views(Space& space, nb::handle items, const CallOptions& options);
 
 }  // namespace tarn::python

@@ -92,6 +92,10 @@ void bind_space(nb::module_& module) {
            "invalid_argument: then the memory holds anything.\nRaises TypeError, BufferError for "
            "memory that "
            "is not contiguous or not writable.")
+      .def("get_views", &start_views, "items"_a, "options"_a = CallOptions(),
+           "Starts a get of a list of ViewItem without a copy where there is a way to do so "
+           "(View.is_mapped); returns a Transfer,\nwhose take_view() gives the views. Outcome of "
+           "each as of get_kv; overloaded where the client holds 4,096 views.")
       .def(
           "exists",
           [](Space& self, nb::handle hashes, const CallOptions& options) {

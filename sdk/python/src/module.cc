@@ -23,6 +23,7 @@ std::vector<std::string> from_list(nb::handle list) {
 NB_MODULE(_core, module) {
   tarn::python::bind_types(module);
   tarn::python::bind_memory(module);
+  tarn::python::bind_view(module);
   tarn::python::bind_transfer(module);
   tarn::python::bind_client(module);
   module.def("version", &tarn::version,

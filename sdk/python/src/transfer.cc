@@ -37,6 +37,7 @@ class PyTransfer {
     value_or_raise(std::move(landed));
   }
   bool all_ok() const { return x_transfer->all_ok(); }
+  nb::object take_view(size_t item) { return nb::cast(PyView(x_transfer->take_view(item))); }
   std::vector<BlockOutcome> outcomes() const {
     const auto all = x_transfer->outcomes();
     return {all.begin(), all.end()};
@@ -84,11 +85,21 @@ nb::object start_get(Space& space, nb::handle items, const CallOptions& options)
   return wrap(without_gil([&] { return space.get_kv(list, options); }), std::move(memory));
 }
 
+nb::object start_views(Space& space, nb::handle items, const CallOptions& options) {
+  std::vector<ViewItem> list;
+  for (const nb::handle item : items) {
+    if (!nb::isinstance<ViewItem>(item))
+      throw nb::type_error("items: every one must be a ViewItem");
+    list.push_back(nb::cast<const ViewItem&>(item));
+  }
+  return wrap(without_gil([&] { return space.get_views(list, options); }), HeldMemory());
+}
+
 void bind_transfer(nb::module_& module) {
-  nb::class_<PyTransfer>(
-      module, "Transfer",
-      "A running put or get, which holds the memory that it uses. Its end, or that of its "
-      "`with` block, cancels what is not done and waits until memory is safe.")
+  nb::class_<PyTransfer>(module, "Transfer",
+                         "A running put, get or get_views, which holds the memory that it uses. "
+                         "Its end, or that of its "
+                         "`with` block, cancels what is not done and waits until memory is safe.")
       .def("wait", &PyTransfer::wait, "timeout_ms"_a = 0,
            "Blocks, without the GIL, until it has ended, or for timeout_ms milliseconds; with 0 "
            "until its own deadline ends it, and up to 1.5 s past that where I/O is stuck.\n"
@@ -120,6 +131,10 @@ void bind_transfer(nb::module_& module) {
            "transfer has ended.")
       .def("all_ok", &PyTransfer::all_ok,
            "Returns True when it has ended and each outcome is ok (puts: or exists).")
+      .def("take_view", &PyTransfer::take_view, "item"_a,
+           "Of a get_views that has ended: returns the View of the item (int: its place in the "
+           "call), once.\n"
+           "It is empty for an item that is not ok, and may outlive the transfer.")
       .def("__enter__", [](nb::handle self) { return nb::borrow(self); })
       .def("__exit__", [](PyTransfer& self, const nb::args&) { self.finish(); });
 }

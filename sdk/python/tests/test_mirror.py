@@ -11,6 +11,8 @@ HEADERS = pathlib.Path(__file__).resolve().parents[2] / "cpp" / "include" / "tar
 
 # What the header needs for itself: Python has exceptions, None, bytes and its own lifetimes.
 NOT_MIRRORED = {"Error", "Expected", "Done", "MoveOnly", "BlockHash", "Impl"}
+# What cannot be made from nothing.
+WITHOUT_DEFAULTS = {"PutItem", "GetItem", "ViewItem", "Slice"}
 # Where the names of Python's protocols stand for the header's.
 RENAMED = {("Slice", "of"): None, ("Slice", "data"): None}
 RENAMED |= {("Slice", "buffer_id"): None, ("Buffer", "data"): None}
@@ -80,7 +82,7 @@ class Mirror(unittest.TestCase):
     def test_defaults_are_those_of_the_header(self):
         checked = 0
         for kind, name, body in declarations():
-            if kind != "struct" or name in NOT_MIRRORED | {"PutItem", "GetItem", "Slice"}:
+            if kind != "struct" or name in NOT_MIRRORED | WITHOUT_DEFAULTS:
                 continue
             instance = getattr(tarn, name)()
             for field, value in re.findall(r"(\w+) = ([\d'truefals]+);", body):
@@ -107,6 +109,8 @@ class Mirror(unittest.TestCase):
             "Space.exists": ["8,192", "list of bool"],
             "Space.match": ["8,192", "MatchResult"],
             "Space.get_kv": ["miss", "BufferError", "Transfer"],
+            "Space.get_views": ["ViewItem", "take_view", "4,096"],
+            "View.verify": ["corrupt", "GIL"],
             "Transfer.wait": ["milliseconds", "GIL", "1.5 s", "deadline_exceeded"],
             "Hasher.hash": ["2**32", "32"],
             "Client.route": ["no worker is alive"],

@@ -315,6 +315,88 @@ class Threads(PackageCase):
         self.assertEqual(failures, [])
 
 
+class Views(PackageCase):
+    DATA = bytes(range(256)) * 40
+
+    def look(self, *names, **fields):
+        items = [tarn.ViewItem(hash=name, **fields) for name in names]
+        transfer = self.space.get_views(items)
+        transfer.wait()
+        return transfer, [transfer.take_view(i) for i in range(len(items))]
+
+    def stored(self):
+        self.assertIn(self.put(self.name(), self.DATA).outcome, (Outcome.ok, Outcome.exists))
+        return self.name()
+
+    def test_show_the_bytes_and_let_nobody_write(self):
+        transfer, (view,) = self.look(self.stored(), bytes_max=len(self.DATA))
+        self.assertTrue(transfer.all_ok())
+        del transfer
+        gc.collect()
+        self.assertFalse(view.is_mapped(), "gRPC maps nothing")
+        self.assertEqual(len(view), len(self.DATA))
+        self.assertEqual(view.bytes(), self.DATA)
+        self.assertTrue(view.bytes().readonly)
+        view.verify()
+        with self.assertRaises(TypeError):
+            view.bytes()[0] = 1
+        numbers = np.frombuffer(view, np.uint32)
+        self.assertFalse(numbers.flags.writeable)
+        self.assertEqual(numbers.tobytes(), self.DATA)
+        room = bytearray(len(self.DATA))
+        with self.assertRaises(BufferError):
+            self.get(self.name(), view)
+        self.assertEqual(self.put(self.name("again"), view).outcome, Outcome.ok)
+        self.assertEqual(self.get(self.name("again"), room).outcome, Outcome.ok)
+        self.assertEqual(room, self.DATA)
+
+    def test_live_as_long_as_their_last_memoryview(self):
+        _, (view,) = self.look(self.stored())
+        shown = view.bytes()[10:20]
+        array = np.frombuffer(view, np.uint8)
+        view.release()
+        view.release()
+        with self.assertRaises(BufferError):
+            view.bytes()
+        self.assertEqual(shown, self.DATA[10:20])
+        del view
+        gc.collect()
+        self.assertEqual(array.tobytes(), self.DATA)
+
+    def test_end_with_their_block(self):
+        _, (view,) = self.look(self.stored())
+        with view as shown:
+            self.assertEqual(shown.bytes(), self.DATA)
+        with self.assertRaises(BufferError):
+            view.bytes()
+        with self.assertRaises(tarn.Error) as raised:
+            view.verify()
+        self.assertEqual(raised.exception.outcome, Outcome.miss)
+
+    def test_of_nothing_are_empty(self):
+        transfer, (view, none) = self.look(self.stored(), b"nowhere")
+        outcomes = [each.outcome for each in transfer.outcomes()]
+        self.assertEqual(outcomes, [Outcome.ok, Outcome.miss])
+        self.assertEqual(len(none.bytes()), 0)
+        self.assertEqual(view.bytes(), self.DATA)
+
+    def test_are_bounded_and_come_back_when_they_are_gone(self):
+        name = self.stored()
+        transfer, views = self.look(*[name] * 4097)
+        last = transfer.outcomes()[4096]
+        self.assertEqual(last.outcome, Outcome.overloaded)
+        self.assertIn("4096 views", last.message)
+        del transfer, views
+        gc.collect()
+        transfer, _ = self.look(*[name] * 100)
+        self.assertTrue(transfer.all_ok())
+
+    def test_are_asked_for_by_view_items(self):
+        for wrong in ([tarn.GetItem(hash=b"h", slices=[])], [b"h"]):
+            with self.assertRaises(TypeError):
+                self.space.get_views(wrong)
+
+
 class Leaks(PackageCase):
     def test_memory_is_held_by_the_transfer_and_by_nobody_after_it(self):
         room, data = bytearray(1000), b"d" * 1000

@@ -142,6 +142,18 @@ INSTANTIATE_TEST_SUITE_P(Ops, BaselineTest,
                          testing::Combine(testing::Values("ucx", "copy"),
                                           testing::Values(Op::get, Op::put)));
 
+TEST(BaselineTest, TellsWhyItHasEndedBeforeItWasAsked) {
+  Stage stage;
+  BaselineOptions options;
+  options.name = "talker";
+  options.words = {"/bin/sh", "-c", "echo error no module"};
+  auto target = BaselineTarget::open(stage, options);
+  ASSERT_TRUE(target);
+  const auto slice = target.value()->run(10);
+  ASSERT_FALSE(slice);
+  EXPECT_EQ(slice.error().message, "talker says: error no module");
+}
+
 TEST(BaselineTest, WhatDoesNotFitIsAnError) {
   for (const char* const name : {"ucx", "copy"}) {
     Stage stage;

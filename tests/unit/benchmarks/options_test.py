@@ -156,6 +156,17 @@ class Attached(unittest.TestCase):
         self.assertLess(report["ratio"]["gb_per_s"], 1, "a copy is less work than TCP")
         self.assertIn("copy-nocrc", self.table)
 
+    def test_views_stand_beside_gets_of_the_same_blocks(self):
+        report = self.report(
+            *("--op", "views", "--block-bytes", "65536", "--inflight", "4", "--transport", "grpc"),
+            *("--seconds", "0.6", "--working-set-mib", "8"),
+        )
+        kinds = dict.fromkeys(("tarn", "verified", "get"), FIGURES)
+        ratios = dict.fromkeys(("ratio", "verified_ratio"), RATIO)
+        self.assertEqual(lacking(report, {"op": str, **kinds, **ratios}), [])
+        self.assertEqual(report["errors"], 0)
+        self.assertIn("verified/get", self.table)
+
     def test_exists_says_how_many_keys(self):
         report = self.report("--op", "exists", "--keys", "100", "--calls", "20", "--blocks", "1000")
         self.assertEqual(lacking(report, LOOKUPS), [])

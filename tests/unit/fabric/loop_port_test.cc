@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "common/base/fault_point.h"
 #include "tests/unit/fabric/fabric_pair.h"
 
@@ -121,6 +123,69 @@ TEST_F(Loop, AConnectionMayOutliveItsPort) {
   x_a.reset();
   EXPECT_EQ(send().code(), Code::unavailable);
   x_connection.reset();
+}
+
+// Sends a payload of these parts, and asks for a view of it.
+class LoopViews : public Loop {
+ protected:
+  void view_of(std::vector<std::string> parts) {
+    x_parts = std::move(parts);
+    std::vector<Bytes> payload;
+    for (const std::string& part : x_parts)
+      payload.push_back(bytes_of(part));
+    x_b->set_handler([this](uint64_t, Bytes, Payload& arrived) {
+      x_view.emplace(arrived.view());
+      if (*x_view) return;
+      x_room.resize(arrived.size());
+      const MutableBytes room = std::as_writable_bytes(std::span(x_room));
+      arrived.receive({&room, 1}, [](Code, uint32_t) {});
+    });
+    const auto done = [this](Code code) { x_ends.push_back(code); };
+    ASSERT_TRUE(x_connection->send(bytes_of("m"), payload, done).is_ok());
+    turn();
+    ASSERT_TRUE(x_view.has_value());
+  }
+
+  std::vector<std::string> x_parts;
+  std::optional<Result<View>> x_view;
+  std::string x_room;
+};
+
+TEST_F(LoopViews, AreTheSendersBytesAndKeepTheSendGoing) {
+  view_of({"whole"});
+  ASSERT_TRUE(x_view->has_value());
+  EXPECT_EQ(static_cast<const void*>((*x_view)->bytes.data()), x_parts[0].data());
+  EXPECT_EQ((*x_view)->bytes.size(), 5u);
+  EXPECT_TRUE(x_ends.empty());
+  EXPECT_FALSE(x_a->idle());
+  (*x_view)->release();
+  turn();
+  EXPECT_EQ(x_ends, std::vector{Code::ok});
+  EXPECT_TRUE(x_a->idle());
+}
+
+TEST_F(LoopViews, OfSeveralPartsThereAreNoneButACopyWorks) {
+  view_of({"two", "parts"});
+  EXPECT_EQ(x_view->status().code(), Code::unsupported);
+  EXPECT_EQ(x_room, "twoparts");
+  EXPECT_EQ(x_ends, std::vector{Code::ok});
+}
+
+TEST_F(LoopViews, OutliveTheSendersClose) {
+  view_of({"whole"});
+  x_connection->close();
+  turn();
+  EXPECT_TRUE(x_ends.empty()) << "the bytes are still being looked at";
+  (*x_view)->release();
+  turn();
+  EXPECT_EQ(x_ends, std::vector{Code::cancelled});
+}
+
+TEST_F(LoopViews, AreNotHandedOutWhereNothingIsMapped) {
+  x_b->set_maps(false);
+  view_of({"whole"});
+  EXPECT_EQ(x_view->status().code(), Code::unsupported);
+  EXPECT_EQ(x_room, "whole");
 }
 
 TEST_F(Loop, TheFaultPointFailsASend) {

@@ -52,7 +52,7 @@ struct CallOptions {
   bool allow_less = false;  // accept fewer, told by kept_less, where domains are too few
   // get_kv: where each layer ends within a block, in bytes, the last at the block's size: the
   // Transfer tells of each layer as it has landed in all blocks, in order. At most 1,024.
-  std::vector<uint32_t> layer_ends;
+  std::vector<uint32_t> layer_ends = {};
 };
 
 // One KV geometry: KV of different spaces never mixes. All fields together are its identity.
@@ -118,6 +118,35 @@ struct GetItem {
   uint32_t shard = 0;
 };
 
+struct ViewItem {
+  BlockHash hash;
+  // The most that the block may have, and what it counts for of ClientOptions::in_flight_bytes_max:
+  // name the block's size where you know it.
+  uint64_t bytes_max = uint64_t{64} << 20;
+  uint32_t shard = 0;
+};
+
+// A block's bytes, to read where they are; nobody writes to them until the view is released, or
+// destroyed. Keeps its client alive. May be used by many threads, but for release().
+class View : MoveOnly {
+ public:
+  // Empty where there was no such block, and once released. The begin lies at a multiple of 4096.
+  std::span<const std::byte> bytes() const;
+  // True: memory of the server, mapped, which no byte has left and nobody has verified. False: the
+  // way to the server maps nothing, so the view owns a copy, whose checksum was right.
+  bool is_mapped() const;
+  // Reads the bytes and compares their CRC32C with that of the put. Returns: ok, corrupt; miss for
+  // an empty view.
+  Expected<Done> verify() const;
+  void release();
+
+ private:
+  friend class Transfer;
+  struct Impl;
+  explicit View(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> x_impl;
+};
+
 // What became of one item, in the order of the call.
 struct BlockOutcome {
   Outcome outcome = Outcome::internal;
@@ -127,7 +156,8 @@ struct BlockOutcome {
   std::string message;  // why, where the outcome is an error
 };
 
-// A running put or get. Its destructor cancels what is not done and waits until memory is safe.
+// A running put, get or get_views. Its destructor cancels what is not done and waits until memory
+// is safe.
 class Transfer : MoveOnly {
  public:
   // Readable once the transfer has ended; for select, poll, epoll or an event loop. Valid as long
@@ -154,6 +184,9 @@ class Transfer : MoveOnly {
   std::span<const BlockOutcome> outcomes() const;
   // True when it has ended and each outcome is ok (puts: or exists).
   bool all_ok() const;
+  // Of a get_views that has ended: the view of an item that is ok, which outlives the transfer.
+  // Empty for another item, and where it was taken already.
+  View take_view(size_t item);
 
  private:
   friend class Space;
@@ -248,6 +281,9 @@ class Space {
   // Starts fetching the blocks, in this order. Item outcomes: ok, miss, corrupt; unavailable,
   // overloaded, deadline_exceeded, cancelled, invalid_argument: then the memory holds anything.
   Transfer get_kv(std::span<const GetItem> items, CallOptions options = {});
+  // Starts a get without a copy where a way to do so is there (View::is_mapped): one code path for
+  // both. A client holds up to 4,096 views; a block more is overloaded. Item outcomes as of get_kv.
+  Transfer get_views(std::span<const ViewItem> items, CallOptions options = {});
   // Asks the owners of up to 8,192 hashes: certain when they answer. One bool for each hash.
   Expected<std::vector<bool>> exists(std::span<const BlockHash> hashes, CallOptions options = {});
   // Asks a router for the longest usable prefix of up to 8,192 hashes; may lag a put by 100 ms.
