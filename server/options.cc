@@ -40,6 +40,9 @@ void add_fabric(config::Schema& schema) {
                     "one that strangers reach.");
   schema.add_enum("ucx_shm", "off", {"off", "trusted"},
                   "Shared memory between processes; trusted: all of them are one trust domain.");
+  schema.add_string("local_dir", "auto",
+                    "Folder through which processes of this host find the server, for shared "
+                    "memory; auto: TARN_LOCAL_DIR, else /run/tarn or /tmp/tarn-UID; empty: none.");
   schema.add_string("metrics_listen", "", "HOST:PORT of the Prometheus endpoint; empty: none.");
   schema.add_uint("spin_us", 50, "How long an idle lane polls before it sleeps.", {0, 1'000'000});
   schema.add_enum("log_level", "info", {"debug", "info", "warning", "error"},
@@ -78,6 +81,7 @@ Result<ServerOptions> server_options(const config::Values& values) {
   options.secrets_dir = values.get_string("secrets_dir");
   options.insecure_loopback = values.get_bool("insecure_loopback");
   options.fabric_device = values.get_string("fabric_device");
+  options.local_dir = values.get_string("local_dir");
   options.trusts_shm = values.get_enum("ucx_shm") == "trusted";
   options.metrics_listen = values.get_string("metrics_listen");
   options.spin = Micros(static_cast<int64_t>(values.get_uint("spin_us")));

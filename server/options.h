@@ -27,6 +27,7 @@ struct ServerOptions {
   bool insecure_loopback = false;
   std::string fabric_device = "lo";  // of ucx; empty: no ucx
   bool trusts_shm = false;           // ucx over shared memory
+  std::string local_dir = "auto";    // of the local fabric; empty: none
   std::string metrics_listen;        // empty: none
   Micros spin{50};
 };

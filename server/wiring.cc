@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/fabric/grpc_bulk_service.h"
 #include "common/fabric/grpc_port.h"
+#include "common/fabric/local_port.h"
 #include "common/fabric/ucx_context.h"
 #include "common/fabric/ucx_port.h"
 #include "common/fabric/ucx_settings.h"
@@ -117,6 +119,7 @@ struct Server::Parts {
   std::unique_ptr<fabric::GrpcBulkService> bulk;
   std::shared_ptr<fabric::UcxContext> ucx;
   std::shared_ptr<fabric::UcxContext> ucx_shm;
+  std::optional<fabric::LocalFolder> local;
   FabricTerms terms;
   std::unique_ptr<BackupConnector> connector;
   std::vector<std::unique_ptr<lane::Lane>> lanes;
@@ -137,10 +140,14 @@ struct Server::Parts {
 
   Status open_storage();
   void open_ucx();
+  void open_local();
   Result<std::shared_ptr<fabric::UcxContext>> open_context(fabric::Kind kind,
                                                            std::string& settings);
   Status open_lanes();
-  Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(uint16_t lane);
+  Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(
+      uint16_t lane, const std::shared_ptr<fabric::LocalMemory>& shown);
+  void follow_slabs(store::SlotAllocatorOptions& memory,
+                    const std::shared_ptr<fabric::LocalMemory>& shown);
   Result<std::unique_ptr<lane::Lane>> open_lane(uint16_t lane);
   Status open_services();
   Status join_cluster();
@@ -207,8 +214,30 @@ void Server::Parts::open_ucx() {
   }
 }
 
-Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(uint16_t lane) {
+// Without it clients of this host come over the network's way.
+void Server::Parts::open_local() {
+  if (options.local_dir.empty()) return;
+  auto folder = options.local_dir == "auto" ? fabric::LocalFolder::open_default(true)
+                                            : fabric::LocalFolder::open(options.local_dir, true);
+  if (!folder) {
+    log::warn("no shared memory for clients of this host: {}", folder.error().message());
+    return;
+  }
+  fabric::sweep(*folder);
+  local = *std::move(folder);
+  terms.local_version = fabric::local_version();
+  terms.local_folder = local->fingerprint;
+  terms.local_host = fabric::local_host();
+}
+
+Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(
+    uint16_t lane, const std::shared_ptr<fabric::LocalMemory>& shown) {
   std::vector<std::unique_ptr<fabric::Port>> ports;
+  if (local) {
+    TARN_ASSIGN_OR_RETURN(
+        auto port, fabric::LocalPort::open({.folder = *local, .is_server = true, .memory = shown}));
+    ports.push_back(std::move(port));
+  }
   for (const auto& context : {ucx_shm, ucx}) {
     if (context == nullptr) continue;
     TARN_ASSIGN_OR_RETURN(auto port, fabric::UcxPort::open({.context = context}));
@@ -217,6 +246,22 @@ Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(uin
   TARN_ASSIGN_OR_RETURN(auto port, fabric::GrpcPort::open_lane(bulk->streams(), lane));
   ports.push_back(std::move(port));
   return ports;
+}
+
+void Server::Parts::follow_slabs(store::SlotAllocatorOptions& memory,
+                                 const std::shared_ptr<fabric::LocalMemory>& shown) {
+  memory.on_slab = [this, shown](const memory::Slab& slab, const store::DomainId& domain) {
+    for (const auto& context : {ucx, ucx_shm}) {
+      if (context != nullptr) (void)context->register_memory(slab.memory());
+    }
+    shown->add({slab.id(), slab.memory(), slab.fd(), domain.bytes});
+  };
+  memory.on_slab_gone = [this, shown](const memory::Slab& slab) {
+    shown->remove(slab.id());
+    for (const auto& context : {ucx, ucx_shm}) {
+      if (context != nullptr) context->forget_memory(slab.memory());
+    }
+  };
 }
 
 Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
@@ -229,22 +274,14 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
   made.memory.pool = pool.get();
   made.memory.cap_bytes = (options.dram_bytes - ready) / options.lanes;
   made.memory.domain_cap_bytes = options.tenant_dram_bytes / options.lanes;
-  made.memory.on_slab = [this](const memory::Slab& slab) {
-    for (const auto& context : {ucx, ucx_shm}) {
-      if (context != nullptr) (void)context->register_memory(slab.memory());
-    }
-  };
-  made.memory.on_slab_gone = [this](const memory::Slab& slab) {
-    for (const auto& context : {ucx, ucx_shm}) {
-      if (context != nullptr) context->forget_memory(slab.memory());
-    }
-  };
+  const auto shown = std::make_shared<fabric::LocalMemory>();
+  follow_slabs(made.memory, shown);
   made.descent = &descent;
   made.on_blocked = [this](const store::MakeWay& wanted) { ask_lanes(wanted); };
   made.events = events.get();
   made.registry = &registry;
   made.wire_up = connector->wire_up_for([this, number] { return lanes[number].get(); });
-  TARN_ASSIGN_OR_RETURN(made.ports, open_ports(number));
+  TARN_ASSIGN_OR_RETURN(made.ports, open_ports(number, shown));
   return lane::Lane::open(std::move(made));
 }
 
@@ -259,6 +296,7 @@ void Server::Parts::ask_lanes(const store::MakeWay& wanted) {
 Status Server::Parts::open_lanes() {
   bulk = std::make_unique<fabric::GrpcBulkService>(bulk_door(*authenticator, registry));
   open_ucx();
+  open_local();
   connector = std::make_unique<BackupConnector>(
       BackupConnectorOptions{credentials.self, credentials.material, terms});
   for (uint32_t number = 0; number < options.lanes; ++number) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -51,6 +52,8 @@ Expected<std::unique_ptr<Cluster>> Cluster::start(Stage& stage, const ClusterOpt
   auto folder = stage.folder();
   if (!folder) return folder.error();
   cluster->x_folder = folder.value();
+  // Where this process and the servers meet for shared memory.
+  setenv("TARN_LOCAL_DIR", cluster->path("local").c_str(), 1);
   if (auto made = cluster->make_secrets(); !made) return made.error();
   if (auto started = cluster->start_router(); !started) return started.error();
   for (size_t which = 0; which < options.servers; ++which) {

@@ -20,7 +20,7 @@ bool parse(int argc, char** argv, Options* options, int* status) {
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--transport", options->transport, "What carries the bytes")
-      ->check(CLI::IsMember({"tcp", "shm", "grpc"}))
+      ->check(CLI::IsMember({"tcp", "shm", "grpc", "local"}))
       ->capture_default_str();
   app.add_option("--seconds", options->seconds, "put, get, views: of all slices together")
       ->check(CLI::Range(0.1, 3600.0))
@@ -71,6 +71,7 @@ bool parse(int argc, char** argv, Options* options, int* status) {
 
 Transport transport_of(const std::string& name) {
   if (name == "shm") return Transport::shm;
+  if (name == "local") return Transport::local;
   return name == "grpc" ? Transport::grpc : Transport::tcp;
 }
 

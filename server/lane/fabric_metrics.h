@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "common/fabric/link.h"
+#include "common/fabric/local_session.h"
 #include "common/metrics/registry.h"
 
 namespace tarn::lane {
@@ -17,6 +18,7 @@ class FabricMetrics {
     uint64_t quarantined = 0;
     uint64_t unrouted = 0;  // replies
     const fabric::LinkCounters& links;
+    fabric::LocalCounters local = {};
   };
 
   FabricMetrics(metrics::Registry& registry, uint32_t lane);
@@ -31,7 +33,16 @@ class FabricMetrics {
     void follow(uint64_t total);
   };
 
+  void publish(const fabric::LocalCounters& local);
+
   Followed x_quarantined;
+  Followed x_local_hellos;
+  Followed x_local_notes;
+  Followed x_local_memory;
+  Followed x_local_indices;
+  Followed x_local_records;
+  Followed x_local_shown;
+  Followed x_local_bounced;
   Followed x_unrouted;
   Followed x_unknown;
   Followed x_late;

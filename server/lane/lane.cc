@@ -10,6 +10,8 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/thread_name.h"
+#include "common/block/key.h"
+#include "common/fabric/local_port.h"
 
 namespace tarn::lane {
 namespace {
@@ -29,6 +31,19 @@ store::DramTierOptions tier_options(const LaneOptions& options, store::ChangeSin
   made.descent = options.descent;
   made.on_blocked = options.on_blocked;
   return made;
+}
+
+// Null for a port of another kind.
+fabric::LocalPort* local_of(fabric::Port& port) {
+  const bool is_local = port.kind() == fabric::Kind::local;
+  return is_local ? static_cast<fabric::LocalPort*>(&port) : nullptr;
+}
+
+// What the holder may read block by block, it may as well see whole; another one sees copies.
+fabric::Domain domain_to_map(const auth::Ticket& ticket) {
+  const bool covers_all = ticket.spaces.empty() && ticket.allows(auth::right::kRead) &&
+                          !ticket.allows(auth::right::kReplicate);
+  return covers_all ? block::tenant_id(ticket.holder.tenant).bytes : fabric::Domain{};
 }
 
 }  // namespace
@@ -66,8 +81,18 @@ Lane::Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd)
     port->set_handler([this](uint64_t link, fabric::Bytes header, fabric::Payload& payload) {
       x_service.on_message(link, header, payload);
     });
+    if (fabric::LocalPort* const local = local_of(*port)) {
+      local->set_keeper([this](fabric::Bytes bytes) { return keep(bytes); });
+    }
     watch(port->event_fd());
   }
+}
+
+// A block that is viewed stays for as long as the peer likes, not for as long as its get lasts.
+std::function<void()> Lane::keep(fabric::Bytes bytes) {
+  auto pin = x_tier.pin_at(bytes.data());
+  if (!pin) return nullptr;
+  return [held = std::make_shared<store::Pin>(std::move(*pin))] { held->release(); };
 }
 
 Lane::~Lane() {
@@ -172,9 +197,13 @@ void Lane::publish_stats(Instant now) {
 
 void Lane::publish_fabric() {
   uint64_t quarantined = 0;
-  for (const auto& port : x_options.ports)
+  fabric::LocalCounters local;
+  for (const auto& port : x_options.ports) {
     quarantined += port->quarantined_total();
-  x_fabric_metrics.publish({quarantined, x_backups.links().unrouted(), x_backups.link_counters()});
+    if (const fabric::LocalPort* const shared = local_of(*port)) local = shared->counters();
+  }
+  x_fabric_metrics.publish(
+      {quarantined, x_backups.links().unrouted(), x_backups.link_counters(), local});
 }
 
 void Lane::publish_rates(Instant now) {
@@ -230,7 +259,11 @@ Status Lane::connect_peer(const PeerSpec& spec) {
   options.peer_address = spec.address;
   options.link = spec.connection_id;
   options.on_lost = [this, id = spec.connection_id](Status) { x_service.remove_peer(id); };
-  TARN_ASSIGN_OR_RETURN(auto connection, port->connect(std::move(options)));
+  fabric::LocalPort* const local = local_of(*port);
+  TARN_ASSIGN_OR_RETURN(auto connection,
+                        local != nullptr
+                            ? local->connect_showing(std::move(options), domain_to_map(spec.ticket))
+                            : port->connect(std::move(options)));
   return x_service.add_peer(spec, std::move(connection));
 }
 

@@ -111,6 +111,7 @@ class Lane {
   bool arm_all();
   void watch(int fd);
   fabric::Port* port_of(fabric::Kind kind);
+  std::function<void()> keep(fabric::Bytes bytes);
   Status connect_peer(const PeerSpec& spec);
   void publish_stats(Instant now);
   void publish_rates(Instant now);

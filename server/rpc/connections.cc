@@ -60,6 +60,7 @@ std::string Connections::objection(const fabric::Offer& offer) const {
   const bool is_shm = offer.kind == fabric::Kind::ucx_shm;
   if (offer.address.empty()) return "no address";
   if (offer.kind == fabric::Kind::grpc) return {};
+  if (offer.kind == fabric::Kind::local) return objection_to_local(offer);
   if (offer.kind != fabric::Kind::ucx && !is_shm) return "not served here";
   const std::string& settings = is_shm ? terms.ucx_shm_settings : terms.ucx_settings;
   if (settings.empty()) {
@@ -70,6 +71,17 @@ std::string Connections::objection(const fabric::Offer& offer) const {
   }
   if (offer.settings != settings) return "other settings than here";
   if (is_shm && offer.host != terms.host) return "on another host";
+  return {};
+}
+
+std::string Connections::objection_to_local(const fabric::Offer& offer) const {
+  const FabricTerms& terms = x_options.terms;
+  if (terms.local_version.empty()) return "not served here";
+  if (offer.version != terms.local_version) {
+    return "version " + offer.version + ", here " + terms.local_version;
+  }
+  if (offer.host != terms.local_host) return "on another host";
+  if (offer.settings != terms.local_folder) return "by another folder than here";
   return {};
 }
 

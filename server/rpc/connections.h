@@ -21,6 +21,9 @@ struct FabricTerms {
   std::string ucx_settings;
   std::string ucx_shm_settings;  // empty: not trusted
   std::string host;
+  std::string local_version;  // empty: no local fabric
+  std::string local_folder;
+  std::string local_host;
 };
 
 // What Connect answers.
@@ -73,6 +76,7 @@ class Connections {
   Result<Judged> judge(const auth::Identity& caller, const std::string& ticket) const;
   // Empty when the offer can be taken, else why not.
   std::string objection(const fabric::Offer& offer) const;
+  std::string objection_to_local(const fabric::Offer& offer) const;
   Status add_to_lanes(const lane::PeerSpec& spec);
   void fill_ports(fabric::Kind kind, Wired& wired) const;
 

@@ -65,6 +65,13 @@ void DramTier::read(const block::BlockKey& key, ReadDone done) {
   done(Pin(this, &block, block.slot.payload(block.header.payload_bytes)));
 }
 
+std::optional<Pin> DramTier::pin_at(const std::byte* payload) {
+  auto* const block = static_cast<StoredBlock*>(x_memory.owner_at(payload));
+  if (block == nullptr || block->state == StoredBlock::State::reserved) return std::nullopt;
+  ++block->pins;
+  return Pin(this, block, block->slot.payload(block->header.payload_bytes));
+}
+
 Status DramTier::check_new(const BlockPut& put) const {
   const block::BlockHeader& header = put.header;
   if (header.payload_bytes == 0 || header.payload_bytes > kBlockBytesMax) {

@@ -79,6 +79,10 @@ class DramTier : public Tier {
   Status remove(const block::BlockKey& key) override;
   TierUsage usage() const override;
 
+  // Pins the visible block whose payload lies at this address, also if it is read; nothing where
+  // there is none.
+  std::optional<Pin> pin_at(const std::byte* payload);
+
   // Another lane asks for it: evicts what continues the block here, and what hangs on that, as far
   // as nobody reads it; passes the request on where other lanes are in the way. Returns how many
   // blocks went.

@@ -94,6 +94,17 @@ void SlotAllocator::release(SlotRef slot) {
   if (--slab.live_slots == 0) x_empty.insert(&slab);
 }
 
+void* SlotAllocator::owner_at(const std::byte* payload) const {
+  const auto after = x_by_address.upper_bound(payload);
+  if (after == x_by_address.begin()) return nullptr;
+  const auto& [base, slab] = *std::prev(after);
+  const auto offset = static_cast<uint64_t>(payload - base);
+  const uint64_t first = slab->layout.payload_offset(0);
+  if (offset < first || offset >= slab->slab->bytes()) return nullptr;
+  const uint64_t slot = (offset - first) / slab->layout.slot_bytes();
+  return slot < slab->owners.size() ? slab->owners[slot] : nullptr;
+}
+
 uint64_t SlotAllocator::bytes_to_grow(const DomainId& domain, uint64_t bytes) const {
   const auto found = x_domains.find(domain);
   const bool mixed =
@@ -131,7 +142,7 @@ Status SlotAllocator::grow(const DomainId& domain, uint64_t bytes) {
       x_options.domain_cap_bytes != 0 && domain_bytes(domain) + wanted > x_options.domain_cap_bytes;
   if (x_slab_bytes + wanted > x_options.cap_bytes || over_domain_cap) drop_empty_slabs();
   TARN_CHECK(x_slab_bytes + wanted <= x_options.cap_bytes);
-  if (x_options.on_slab) x_options.on_slab(*slab);
+  if (x_options.on_slab) x_options.on_slab(*slab, domain);
   Domain& owner = x_domains[domain];
   const bool mixed = goes_to_mixed(owner, bytes);
   const memory::SizeClass size_class = memory::size_class_of(bytes);
@@ -150,6 +161,7 @@ Status SlotAllocator::grow(const DomainId& domain, uint64_t bytes) {
   owner.slab_bytes += wanted;
   x_slab_bytes += wanted;
   x_empty.insert(use.get());
+  x_by_address.emplace(use->slab->memory().data(), use.get());
   x_slabs.emplace(use.get(), std::move(use));
   return Status::ok();
 }
@@ -176,6 +188,7 @@ void SlotAllocator::drop(SlabUse* slab) {
   x_slab_bytes -= bytes;
   if (owner.slab_bytes == 0) x_domains.erase(slab->domain);
   x_empty.erase(slab);
+  x_by_address.erase(slab->slab->memory().data());
   if (x_options.on_slab_gone) x_options.on_slab_gone(*slab->slab);
   x_options.pool->drop(std::move(slab->slab));
   x_slabs.erase(found);

@@ -50,8 +50,8 @@ struct SlotAllocatorOptions {
   memory::SlabPool* pool = nullptr;  // outlives the allocator
   uint64_t cap_bytes = 0;            // of slabs, all domains together
   uint64_t domain_cap_bytes = 0;     // of slabs of one domain; 0: only cap_bytes counts
-  // A slab came into use: fabrics register its memory.
-  std::function<void(const memory::Slab&)> on_slab;
+  // A slab came into use for the domain: fabrics register its memory.
+  std::function<void(const memory::Slab&, const DomainId&)> on_slab;
   // Nothing of the slab is in use any more and it is about to go.
   std::function<void(const memory::Slab&)> on_slab_gone;
 };
@@ -71,6 +71,9 @@ class SlotAllocator {
   std::optional<SlotRef> allocate(const DomainId& domain, uint64_t bytes, void* owner);
 
   void release(SlotRef slot);
+
+  // Whose slot begins with the payload at this address; null for nobody's.
+  void* owner_at(const std::byte* payload) const;
 
   // True when a slab for such blocks fits under the caps, empty slabs of others being dropped.
   bool may_grow(const DomainId& domain, uint64_t bytes) const;
@@ -116,6 +119,7 @@ class SlotAllocator {
   SlotAllocatorOptions x_options;
   std::map<DomainId, Domain> x_domains;
   std::map<SlabUse*, std::unique_ptr<SlabUse>> x_slabs;
+  std::map<const std::byte*, SlabUse*> x_by_address;
   std::set<SlabUse*> x_empty;  // slabs without live slots
   uint64_t x_slab_bytes = 0;
 };

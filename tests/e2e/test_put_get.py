@@ -15,7 +15,7 @@ def cluster(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("transport", ["automatic", "tcp", "grpc"])
+@pytest.mark.parametrize("transport", ["automatic", "tcp", "grpc", "local"])
 def test_what_was_put_comes_back(cluster, transport):
     client = cluster.client(transport=getattr(tarn.Transport, transport))
     space = open_space(client, revision=transport)
@@ -26,7 +26,8 @@ def test_what_was_put_comes_back(cluster, transport):
             assert outcome.outcome == tarn.Outcome.ok, outcome.message
             assert memory == block_of(number, size)
     names = {c.server: c.transport for c in client.connections()}
-    assert names and all(("grpc" in t.lower()) == (transport == "grpc") for t in names.values())
+    kind = {"tcp": "ucx: ", "grpc": "grpc: "}.get(transport, "local: ")
+    assert names and all(t.startswith(kind) for t in names.values())
 
 
 def test_a_second_put_moves_no_bytes_and_a_miss_is_a_value(cluster):

@@ -1,6 +1,8 @@
 #include "sdk/cpp/src/buffer.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 
@@ -13,6 +15,17 @@ namespace {
 
 std::atomic<uint64_t> g_next_id{1};
 
+// Memory that servers can map and that nobody can take away under them; -1 where there is none.
+int shareable(size_t size) {
+  const int fd = ::memfd_create("tarn-buffer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -1;
+  const bool is_made = ::ftruncate(fd, static_cast<off_t>(size)) == 0 &&
+                       ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0;
+  if (is_made) return fd;
+  ::close(fd);
+  return -1;
+}
+
 }  // namespace
 
 Memory::Memory(std::byte* data, size_t size, bool is_ours)
@@ -24,6 +37,8 @@ Memory::~Memory() {
     (void)std::make_unique<decltype(x_registrations)>(std::move(x_registrations)).release();
   }
   x_registrations.clear();
+  if (x_shown != nullptr && !x_fork.is_child()) x_shown->remove(x_id);
+  if (x_fd >= 0) ::close(x_fd);
   if (x_is_ours) TARN_CHECK(munmap(x_data, x_size) == 0);
 }
 
@@ -42,17 +57,28 @@ void Memory::register_with(UcxContexts contexts) {
   }
 }
 
-Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size, UcxContexts contexts) {
+Result<std::shared_ptr<const Memory>> Memory::allocate(size_t size, UcxContexts contexts,
+                                                       std::shared_ptr<fabric::LocalMemory> shown) {
   if (size == 0 || size > kBufferBytesMax) return invalid_argument("size: 1 byte to 64 TiB");
-  void* const data = TARN_FAULT_POINT("sdk.allocate") ? MAP_FAILED
-                                                      : mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                                                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const int fd = shown == nullptr ? -1 : shareable(size);
+  const int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  void* const data = TARN_FAULT_POINT("sdk.allocate")
+                         ? MAP_FAILED
+                         : mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (data == MAP_FAILED && fd >= 0) ::close(fd);
   if (data == MAP_FAILED) return overloaded("the machine has no memory for this buffer");
   // First touch of 4 KiB pages is 2.5 times dearer. Where the kernel declines, nothing is lost.
   madvise(data, size, MADV_HUGEPAGE);
   std::shared_ptr<Memory> memory(new Memory(static_cast<std::byte*>(data), size, true));
   memory->register_with(contexts);
+  if (fd >= 0) memory->show_in(std::move(shown), fd);
   return std::shared_ptr<const Memory>(std::move(memory));
+}
+
+void Memory::show_in(std::shared_ptr<fabric::LocalMemory> shown, int fd) {
+  x_shown = std::move(shown);
+  x_fd = fd;
+  x_shown->add({x_id, {x_data, x_size}, x_fd, {}});
 }
 
 Result<std::shared_ptr<const Memory>> Memory::adopt(void* data, size_t size, UcxContexts contexts) {

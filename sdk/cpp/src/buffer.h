@@ -9,6 +9,7 @@
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
+#include "common/fabric/local_memory.h"
 #include "common/fabric/ucx_context.h"
 #include "sdk/cpp/src/fork_guard.h"
 #include "tarn/tarn.h"
@@ -26,8 +27,10 @@ using UcxContexts = std::span<const std::shared_ptr<fabric::UcxContext>>;
 // unmapped at its end when it is the SDK's own.
 class Memory {
  public:
-  // Zeroed and page-aligned. Returns: ok, invalid_argument, overloaded.
-  static Result<std::shared_ptr<const Memory>> allocate(size_t size, UcxContexts contexts = {});
+  // Zeroed and page-aligned; where `shown` is given, servers of this host may map it, and a child
+  // of this process shares it. Returns: ok, invalid_argument, overloaded.
+  static Result<std::shared_ptr<const Memory>> allocate(
+      size_t size, UcxContexts contexts = {}, std::shared_ptr<fabric::LocalMemory> shown = nullptr);
   // Memory of the caller's. Returns: ok, invalid_argument.
   static Result<std::shared_ptr<const Memory>> adopt(void* data, size_t size,
                                                      UcxContexts contexts = {});
@@ -45,6 +48,7 @@ class Memory {
  private:
   Memory(std::byte* data, size_t size, bool is_ours);
   void register_with(UcxContexts contexts);
+  void show_in(std::shared_ptr<fabric::LocalMemory> shown, int fd);
 
   std::byte* const x_data;
   const size_t x_size;
@@ -52,12 +56,18 @@ class Memory {
   const uint64_t x_id;
   const ForkGuard x_fork;
   std::vector<std::shared_ptr<const void>> x_registrations;
+  std::shared_ptr<fabric::LocalMemory> x_shown;
+  int x_fd = -1;  // of what is shown
 };
 
 // The live Buffers of one client: a slice that names none of them is of a freed buffer, or of
 // another client's. Thread-safe.
 class BufferRegistry {
  public:
+  // Where servers of this host may read buffers. Before the first of them; null: nowhere.
+  void show_in(std::shared_ptr<fabric::LocalMemory> shown) { x_shown = std::move(shown); }
+  const std::shared_ptr<fabric::LocalMemory>& shown() const { return x_shown; }
+
   void add(const std::shared_ptr<const Memory>& memory);
   void remove(uint64_t id);
 
@@ -66,6 +76,7 @@ class BufferRegistry {
   Result<std::shared_ptr<const Memory>> check(const Slice& slice) const;
 
  private:
+  std::shared_ptr<fabric::LocalMemory> x_shown;
   mutable Mutex x_mutex;
   std::unordered_map<uint64_t, std::shared_ptr<const Memory>> x_live TARN_GUARDED_BY(x_mutex);
 };

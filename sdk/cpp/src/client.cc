@@ -49,7 +49,7 @@ Expected<Space> Client::open_space(const SpaceSpec& spec, CallOptions options) {
 Expected<Buffer> Client::allocate(size_t size) {
   sdk::Core& core = *x_impl->core;
   if (core.is_forked()) return Error{Outcome::unsupported, sdk::kForkedText};
-  auto memory = sdk::Memory::allocate(size, core.contexts());
+  auto memory = sdk::Memory::allocate(size, core.contexts(), core.buffers()->shown());
   if (!memory) return sdk::error_of(memory.error());
   return Buffer(std::make_shared<Buffer::Impl>(x_impl->core->buffers(), *std::move(memory)));
 }

@@ -62,6 +62,7 @@ Core::~Core() {
 
 Status Core::start(Ports ports) {
   x_contexts = std::move(ports.contexts);
+  x_buffers->show_in(std::move(ports.shown));
   IoLoop::Options io;
   io.ports = std::move(ports.ports);
   io.offers = std::move(ports.offers);

@@ -12,6 +12,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/log.h"
 #include "common/fabric/grpc_port.h"
+#include "common/fabric/local_port.h"
 #include "common/fabric/ucx_port.h"
 #include "common/fabric/ucx_settings.h"
 
@@ -86,6 +87,30 @@ void add_ucx(Ports& ports, Kind kind, const std::string& device) {
   ports.ports.push_back(std::move(port).value());
 }
 
+Result<std::unique_ptr<fabric::LocalPort>> open_local(
+    const std::shared_ptr<fabric::LocalMemory>& shown, std::string& folder_fingerprint) {
+  TARN_ASSIGN_OR_RETURN(auto folder, fabric::LocalFolder::open_default(false));
+  folder_fingerprint = folder.fingerprint;
+  return fabric::LocalPort::open(
+      {.folder = std::move(folder), .is_server = false, .memory = shown});
+}
+
+// Where the folder is not there, no server of this host is.
+void add_local(Ports& ports) {
+  auto shown = std::make_shared<fabric::LocalMemory>();
+  std::string folder;
+  auto port = open_local(shown, folder);
+  if (!port) {
+    ports.note = "local: " + port.error().message();
+    log::debug("{}; going on without", ports.note);
+    return;
+  }
+  ports.offers.push_back(
+      {Kind::local, fabric::local_version(), folder, (*port)->address(), fabric::local_host()});
+  ports.ports.push_back(std::move(port).value());
+  ports.shown = std::move(shown);
+}
+
 }  // namespace
 
 std::string device_towards(const std::string& endpoint) {
@@ -104,6 +129,7 @@ std::string device_towards(const std::string& endpoint) {
 
 Result<Ports> open_ports(Transport transport, const std::string& router_endpoint) {
   Ports ports;
+  if (transport == Transport::automatic || transport == Transport::local) add_local(ports);
   if (transport == Transport::shm) add_ucx(ports, Kind::ucx_shm, "");
   if (transport == Transport::automatic || transport == Transport::tcp) {
     add_ucx(ports, Kind::ucx, ucx_device(router_endpoint));

@@ -6,6 +6,7 @@
 
 #include "common/base/result.h"
 #include "common/fabric/fabric.h"
+#include "common/fabric/local_memory.h"
 #include "common/fabric/ucx_context.h"
 #include "sdk/cpp/src/rpc_storage.h"
 #include "tarn/tarn.h"
@@ -22,6 +23,8 @@ struct Ports {
   std::vector<fabric::Offer> offers;
   // Behind the ports of UCX: what memory is registered with.
   std::vector<std::shared_ptr<fabric::UcxContext>> contexts;
+  // Of the port of the local fabric: buffers that servers read where they lie. Null without one.
+  std::shared_ptr<fabric::LocalMemory> shown;
   std::string note;  // why a port that was wanted is not there
 };
 

@@ -31,7 +31,8 @@ void bind_enums(nb::module_& module) {
       .value("automatic", Transport::automatic)
       .value("tcp", Transport::tcp)
       .value("shm", Transport::shm)
-      .value("grpc", Transport::grpc);
+      .value("grpc", Transport::grpc)
+      .value("local", Transport::local);
 }
 
 // Makes `Class(field=value, ...)` set the named attributes; an unknown name raises AttributeError

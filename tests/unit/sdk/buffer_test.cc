@@ -1,6 +1,7 @@
 // Buffers: what is registered, what a slice may name, and how long memory lives.
 #include <gmock/gmock.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <random>
@@ -70,6 +71,24 @@ TEST(MemoryRegistration, NothingIsRegisteredByAClientOfGrpcAlone) {
 TEST(MemoryRegistration, RefusesNoBytes) {
   EXPECT_EQ(fabric::UcxContext::hold_memory(one_context()[0], {}).error().code(),
             Code::invalid_argument);
+}
+
+// A server of this host reads a put where it lies, and takes only memory that cannot vanish.
+TEST(MemoryShown, IsMappedByServersWhileItLives) {
+  const auto shown = std::make_shared<fabric::LocalMemory>();
+  {
+    const auto memory = Memory::allocate(100'000, {}, shown).value();
+    const auto region = shown->find({memory->data() + 5000, 2000});
+    ASSERT_TRUE(region.has_value());
+    const auto mapping = fabric::LocalMapping::open(::dup(region->fd), region->memory.size());
+    ASSERT_TRUE(mapping.has_value()) << mapping.error().to_string();
+    memory->data()[5000] = std::byte{7};
+    EXPECT_EQ((*mapping)->memory()[5000], std::byte{7});
+    std::vector<std::byte> mine(4096);
+    const auto adopted = Memory::adopt(mine.data(), mine.size()).value();
+    EXPECT_FALSE(shown->find(mine).has_value()) << "memory of the caller is copied";
+  }
+  EXPECT_EQ(shown->removals(), 1u);
 }
 
 TEST(MemoryLimits, SizeIsOneByteToTheLimit) {

@@ -26,7 +26,8 @@ using BlockHash = std::string;
 
 // How bytes may travel to storage servers; `automatic` takes the best that both sides have. What
 // cannot be had falls back to grpc.
-enum class Transport : uint8_t { automatic, tcp, shm, grpc };
+// `local` is shared memory of one host, by a folder that both sides see (docs/LOCAL.md).
+enum class Transport : uint8_t { automatic, tcp, shm, grpc, local };
 
 struct ClientOptions {
   // HOST:PORT of the routers, separated by commas. Empty: TARN_ENDPOINT, else the folder's.

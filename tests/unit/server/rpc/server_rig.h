@@ -17,6 +17,7 @@
 #include "common/fabric/grpc_port.h"
 #include "common/fabric/link.h"
 #include "common/fabric/link_table.h"
+#include "common/fabric/local_port.h"
 #include "common/fabric/ucx_port.h"
 #include "common/fabric/ucx_settings.h"
 #include "common/ring/position.h"
@@ -48,6 +49,15 @@ inline const std::string& secrets_dir() {
     return made;
   }();
   return dir;
+}
+
+// Where servers and clients of this process meet for shared memory.
+inline const fabric::LocalFolder& local_folder() {
+  static const fabric::LocalFolder folder = [] {
+    char name[] = "/tmp/tarn-server-local-XXXXXX";
+    return fabric::LocalFolder::open(::mkdtemp(name), false).value();
+  }();
+  return folder;
 }
 
 inline rpc::TlsMaterial material_of(auth::Role role, const std::string& name) {
@@ -105,8 +115,10 @@ class TestClient {
       turn();
   }
 
-  auth::SealedTicket ticket(const std::string& holder, int64_t life_ms = 3'600'000) {
+  auth::SealedTicket ticket(const std::string& holder, int64_t life_ms = 3'600'000,
+                            std::vector<SpaceId> spaces = {}) {
     auth::Ticket made;
+    made.spaces = std::move(spaces);
     made.holder = identity(auth::Role::tenant, holder);
     made.rights = auth::right::kRead | auth::right::kWrite;
     made.issued_ms = system_clock().unix_ms() - 7'200'000;
@@ -126,8 +138,16 @@ class TestClient {
       offer->set_settings(fabric::settings_fingerprint(x_kind, "lo"));
       offer->set_address(x_port->address());
     }
+    if (x_kind == fabric::Kind::local) {
+      x_port = fabric::LocalPort::open({.folder = local_folder()}).value();
+      offer->set_kind(v1::FABRIC_KIND_LOCAL);
+      offer->set_version(x_version.empty() ? fabric::local_version() : x_version);
+      offer->set_settings(local_folder().fingerprint);
+      offer->set_host(x_host.empty() ? fabric::local_host() : x_host);
+      offer->set_address(x_port->address());
+    }
     auto grpc_port = fabric::GrpcPort::open_client(x_channel).value();
-    v1::FabricOffer* fallback = x_kind == fabric::Kind::ucx ? request.add_offers() : offer;
+    v1::FabricOffer* fallback = x_kind == fabric::Kind::grpc ? offer : request.add_offers();
     fallback->set_kind(v1::FABRIC_KIND_GRPC);
     fallback->set_address(grpc_port->address());
     grpc::ClientContext context;
@@ -188,6 +208,7 @@ class TestClient {
   v1::ConnectResponse answer;
   std::string message;
   std::string x_version;
+  std::string x_host;
 
  private:
   Status open_link(uint32_t lane, const auth::SealedTicket& ticket) {
@@ -265,6 +286,7 @@ class ServerTest : public testing::Test {
     made.data_dir = x_data + "/" + name;
     made.secrets_dir = secrets_dir();
     made.fabric_device = device;
+    made.local_dir = local_folder().path;
     made.spin = Micros(0);
     return made;
   }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "common/base/fault_point.h"
 #include "common/ring/position.h"
 #include "common/ring/ring.h"
@@ -11,6 +13,11 @@
 namespace tarn::server {
 namespace {
 
+v1::FabricKind name_of(fabric::Kind kind) {
+  if (kind == fabric::Kind::local) return v1::FABRIC_KIND_LOCAL;
+  return kind == fabric::Kind::ucx ? v1::FABRIC_KIND_UCX : v1::FABRIC_KIND_GRPC;
+}
+
 class OverFabric : public ServerTest, public testing::WithParamInterface<fabric::Kind> {};
 
 TEST_P(OverFabric, PutsAndGets) {
@@ -18,8 +25,7 @@ TEST_P(OverFabric, PutsAndGets) {
   TestClient client(x_router, server.advertised(), GetParam());
   const Status connected = client.connect(client.ticket("acme"));
   ASSERT_TRUE(connected.is_ok()) << connected.to_string();
-  EXPECT_EQ(client.answer.fabric(),
-            GetParam() == fabric::Kind::ucx ? v1::FABRIC_KIND_UCX : v1::FABRIC_KIND_GRPC);
+  EXPECT_EQ(client.answer.fabric(), name_of(GetParam()));
   uint64_t hash = 1;
   for (const size_t bytes : {100, 16'384, 2 << 20}) {
     EXPECT_EQ(client.put_in_time(hash, bytes), Code::ok) << bytes << client.message;
@@ -49,7 +55,9 @@ TEST_P(OverFabric, ReplicatesToAnotherDomain) {
   EXPECT_EQ(other.get(hash, 300'000), Code::ok);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, OverFabric, testing::Values(fabric::Kind::grpc, fabric::Kind::ucx));
+INSTANTIATE_TEST_SUITE_P(Kinds, OverFabric,
+                         testing::Values(fabric::Kind::grpc, fabric::Kind::ucx,
+                                         fabric::Kind::local));
 
 TEST_F(ServerTest, ForeignForgedAndOldTicketsAreRefused) {
   Server& server = start_settled(options("s1", ""));
@@ -87,6 +95,57 @@ TEST_F(ServerTest, AnOfferThatDoesNotFitIsRefusedInWordsAndFallsBack) {
   EXPECT_EQ(client.answer.fabric(), v1::FABRIC_KIND_GRPC);
   EXPECT_NE(client.answer.refused_offers().find("9.99"), std::string::npos);
   EXPECT_EQ(client.put_in_time(1, 1000), Code::ok);
+}
+
+TEST_F(ServerTest, SharedMemoryIsForTheSameHostAndVersion) {
+  Server& server = start(options("s1", ""));
+  EXPECT_TRUE(until([&] { return server.epoch() > 0; }));
+  TestClient client(x_router, server.advertised(), fabric::Kind::local);
+  client.x_version = "9.99";
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  EXPECT_EQ(client.answer.fabric(), v1::FABRIC_KIND_GRPC);
+  EXPECT_NE(client.answer.refused_offers().find("9.99"), std::string::npos);
+  TestClient far(x_router, server.advertised(), fabric::Kind::local);
+  far.x_host = "elsewhere";
+  ASSERT_TRUE(far.connect(far.ticket("acme")).is_ok());
+  EXPECT_EQ(far.answer.fabric(), v1::FABRIC_KIND_GRPC);
+  EXPECT_NE(far.answer.refused_offers().find("another host"), std::string::npos);
+}
+
+// Slabs that somebody has mapped for reading only: clients, as the server writes to its own.
+int slabs_mapped_by_clients() {
+  std::ifstream file("/proc/self/maps");
+  int count = 0;
+  for (std::string line; std::getline(file, line);) {
+    const bool is_slab = line.find("/memfd:tarn-slab") != std::string::npos;
+    count += is_slab && line.find(" r--s ") != std::string::npos ? 1 : 0;
+  }
+  return count;
+}
+
+// A slab holds blocks of all spaces of a tenant: who may read one of them sees copies.
+TEST_F(ServerTest, OnlyATicketForAllOfATenantMapsItsMemory) {
+  Server& server = start_settled(options("s1", ""));
+  TestClient narrow(x_router, server.advertised(), fabric::Kind::local);
+  ASSERT_TRUE(narrow.connect(narrow.ticket("acme", 3'600'000, {kSpace})).is_ok());
+  ASSERT_EQ(narrow.answer.fabric(), v1::FABRIC_KIND_LOCAL);
+  EXPECT_EQ(narrow.put_in_time(1, 300'000), Code::ok) << narrow.message;
+  EXPECT_EQ(narrow.get(1, 300'000), Code::ok);
+  EXPECT_EQ(slabs_mapped_by_clients(), 0);
+  TestClient whole(x_router, server.advertised(), fabric::Kind::local);
+  ASSERT_TRUE(whole.connect(whole.ticket("acme")).is_ok());
+  EXPECT_EQ(whole.get(1, 300'000), Code::ok);
+  EXPECT_EQ(slabs_mapped_by_clients(), 1);
+}
+
+TEST_F(ServerTest, AServerWithoutALocalFolderIsReachedOtherwise) {
+  ServerOptions without = options("s1", "");
+  without.local_dir = "";
+  Server& server = start(without);
+  EXPECT_TRUE(until([&] { return server.epoch() > 0; }));
+  TestClient client(x_router, server.advertised(), fabric::Kind::local);
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  EXPECT_EQ(client.answer.fabric(), v1::FABRIC_KIND_GRPC);
 }
 
 TEST_F(ServerTest, RoutersWatchAndTakeInventoryAndTenantsDoNot) {

@@ -26,7 +26,7 @@ class AllocatorModel : public testing::TestWithParam<uint32_t> {
     options.pool = x_pool.get();
     options.cap_bytes = kCap;
     options.domain_cap_bytes = kDomainCap;
-    options.on_slab = [this](const memory::Slab& slab) {
+    options.on_slab = [this](const memory::Slab& slab, const DomainId&) {
       EXPECT_TRUE(x_registered.emplace(slab.id(), slab.bytes()).second);
     };
     options.on_slab_gone = [this](const memory::Slab& slab) {

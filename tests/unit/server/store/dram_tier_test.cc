@@ -117,6 +117,29 @@ TEST_F(DramTierTest, ARemovedBlockKeepsItsBytesWhilePinned) {
   EXPECT_EQ(x_tier->remove(make_put({.hash = 7}).header.key).code(), Code::not_found);
 }
 
+// A peer that maps the slab views a block: it is pinned by where it lies.
+TEST_F(DramTierTest, ABlockIsPinnedByItsAddress) {
+  open(64 * kMiB);
+  for (const uint64_t bytes : {uint64_t{100}, 256 * kKiB, 2 * kMiB}) {
+    const PutSpec spec{.hash = bytes, .bytes = bytes};
+    ASSERT_TRUE(put(spec).is_ok());
+    std::optional<Pin> again;
+    {
+      const Pin pin = read(spec).value();
+      again = x_tier->pin_at(pin.bytes().data());
+      ASSERT_TRUE(again.has_value());
+      EXPECT_EQ(again->bytes().data(), pin.bytes().data());
+      EXPECT_EQ(again->bytes().size(), pin.bytes().size());
+    }
+    ASSERT_TRUE(x_tier->remove(make_put(spec).header.key).is_ok());
+    EXPECT_TRUE(x_tier->pin_at(again->bytes().data()).has_value()) << "while another reads it";
+    const std::byte* const at = again->bytes().data();
+    again->release();
+    EXPECT_FALSE(x_tier->pin_at(at).has_value()) << "its slot is free";
+  }
+  EXPECT_FALSE(x_tier->pin_at(nullptr).has_value());
+}
+
 TEST_F(DramTierTest, EvictionPassesOverWhatIsRead) {
   open(8 * kMiB);
   ASSERT_TRUE(put({.hash = 7, .bytes = 256 * kKiB}).is_ok());

@@ -23,7 +23,9 @@ class SlotAllocatorTest : public testing::Test {
     options.pool = x_pool.get();
     options.cap_bytes = cap_bytes;
     options.domain_cap_bytes = domain_cap_bytes;
-    options.on_slab = [this](const memory::Slab& slab) { x_registered.insert(slab.id()); };
+    options.on_slab = [this](const memory::Slab& slab, const DomainId&) {
+      x_registered.insert(slab.id());
+    };
     options.on_slab_gone = [this](const memory::Slab& slab) { x_registered.erase(slab.id()); };
     x_memory = std::make_unique<SlotAllocator>(options);
   }
