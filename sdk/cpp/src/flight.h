@@ -82,7 +82,7 @@ struct MissedAt {
   block::BlockHash hash;
 };
 
-// What the io thread lends to the flights. One-thread ("tarn-io").
+// What the io thread lends to the flights. One-thread (the io loop's).
 struct FlightDeck {
   PeerTable* peers = nullptr;
   std::shared_ptr<const View> view;  // null before the first config
@@ -95,9 +95,9 @@ struct FlightDeck {
 
 // One batch on its way: chooses the server of each block, asks, and asks again elsewhere or later,
 // until each block has its outcome or the deadline has passed. Built by its caller's thread; from
-// IoLoop::submit on it is one-thread ("tarn-io"), but for the places of its items while it awaits
-// them: those are the thread's that locates them, which may outlast it. Ends once no memory of it
-// is in use.
+// IoLoop::submit on it is one-thread (the io loop's), but for the places of its items while it
+// awaits them: those are the thread's that locates them, which may outlast it. Ends once no memory
+// of it is in use.
 //   put.cc, get.cc, layers.cc: what an answer means; flight.cc: everything else.
 class Flight {
  public:

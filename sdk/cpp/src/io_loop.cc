@@ -27,8 +27,8 @@ constexpr Nanos kShutDownMost = milliseconds(1500);
 
 }  // namespace
 
-IoLoop::IoLoop(Options options, fabric::Event event)
-    : x_options(std::move(options)), x_event(std::move(event)) {
+IoLoop::IoLoop(Options options, fabric::Event event, fabric::Event unparked)
+    : x_options(std::move(options)), x_event(std::move(event)), x_unparked(std::move(unparked)) {
   PeerTable::Options peers;
   peers.ports = x_options.ports;
   peers.offers = x_options.offers;
@@ -53,7 +53,9 @@ Result<std::unique_ptr<IoLoop>> IoLoop::open(Options options) {
   TARN_CHECK(options.cluster != nullptr && !options.ports.empty());
   TARN_CHECK(options.ports.size() <= kPortsMax);
   TARN_ASSIGN_OR_RETURN(fabric::Event event, fabric::Event::open());
-  return std::unique_ptr<IoLoop>(new IoLoop(std::move(options), std::move(event)));
+  TARN_ASSIGN_OR_RETURN(fabric::Event unparked, fabric::Event::open());
+  return std::unique_ptr<IoLoop>(
+      new IoLoop(std::move(options), std::move(event), std::move(unparked)));
 }
 
 void IoLoop::start() {
@@ -68,6 +70,7 @@ std::vector<Wireup> IoLoop::stop() {
     x_is_closed = true;
   }
   signal();
+  x_unparked.signal();
   if (x_thread.joinable()) x_thread.join();
   return std::exchange(x_closed, {});
 }
@@ -117,16 +120,79 @@ void IoLoop::signal() {
 
 void IoLoop::run() {
   set_thread_name("tarn-io");
-  Instant busy_until{};
   while (!x_is_stopping.load(std::memory_order_relaxed)) {
+    if (is_lent()) {
+      park();
+    } else {
+      work_until_lent();
+    }
+  }
+  const MutexLock lock(x_work_mutex);
+  shut_down();
+}
+
+// The loop's work by "tarn-io", until another thread wants to do it.
+void IoLoop::work_until_lent() {
+  const MutexLock lock(x_work_mutex);
+  Instant busy_until{};
+  while (!x_is_stopping.load(std::memory_order_relaxed) && !x_is_driven.load()) {
     const size_t work = turn();
     if (work > 0) {
       busy_until = x_deck.now + x_options.spin;
     } else if (x_deck.now >= busy_until) {
-      sleep();
+      sleep(kNever, false);
     }
   }
-  shut_down();
+}
+
+bool IoLoop::is_lent() const {
+  return x_is_driven.load() || system_clock().now() < x_lent_until.load();
+}
+
+// Looks again now and then: whoever leaves says nothing, mostly to be back at once.
+void IoLoop::park() {
+  const timespec timeout{0, kLentMost.count()};
+  pollfd readable{x_unparked.fd(), POLLIN, 0};
+  if (ppoll(&readable, 1, &timeout, nullptr) > 0) x_unparked.clear();
+}
+
+void IoLoop::unpark() {
+  if (x_lent_until.exchange(Instant{}) != Instant{}) x_unparked.signal();
+}
+
+bool IoLoop::wait_for(const TransferState& transfer, Instant until) {
+  const bool is_alone = x_waiters.fetch_add(1) == 0;
+  const bool may_drive = is_alone && system_clock().now() >= x_crowded_until.load();
+  if (may_drive && !x_is_driven.exchange(true)) {
+    drive(transfer, until);
+    const Instant now = system_clock().now();
+    x_lent_until.store(now + kLentMost);
+    x_is_driven.store(false);
+    // Several threads are served best by one that waits for none of their transfers.
+    if (x_waiters.load() > 1) x_crowded_until.store(now + kLentMost);
+  }
+  // Whoever drives looks for others that wait when it leaves, and they for it when they come.
+  const bool is_left_alone = !x_is_driven.load() && !transfer.has_ended();
+  if (is_left_alone || x_waiters.load() > 1) unpark();
+  const bool has_ended = transfer.wait(until);
+  x_waiters.fetch_sub(1);
+  return has_ended;
+}
+
+// In place of "tarn-io", which goes out of the way first.
+void IoLoop::drive(const TransferState& transfer, Instant until) {
+  if (x_is_asleep.load()) x_event.signal();
+  const MutexLock lock(x_work_mutex);
+  Instant busy_until = system_clock().now() + x_options.spin;
+  while (!transfer.has_ended() && !x_is_stopping.load(std::memory_order_relaxed)) {
+    const size_t work = turn();
+    if (x_deck.now >= until) return;
+    if (work > 0) {
+      busy_until = x_deck.now + x_options.spin;
+    } else if (x_deck.now >= busy_until) {
+      sleep(until, true);
+    }
+  }
 }
 
 size_t IoLoop::turn() {
@@ -231,8 +297,8 @@ std::vector<ConnectionInfo> IoLoop::connections() const {
   return x_info;
 }
 
-Nanos IoLoop::sleep_time() const {
-  Instant wake = std::min(x_deck.now + kSleepMost, x_peers->next_wake());
+Nanos IoLoop::sleep_time(Instant until) const {
+  Instant wake = std::min({x_deck.now + kSleepMost, x_peers->next_wake(), until});
   for (const auto& flight : x_flights)
     wake = flight->is_due(x_deck.now) ? x_deck.now : std::min(wake, flight->wake_at());
   if (x_deck.wants_refresh) wake = std::min(wake, x_next_refresh);
@@ -240,13 +306,15 @@ Nanos IoLoop::sleep_time() const {
   return wake - system_clock().now();
 }
 
-void IoLoop::sleep() {
-  const Nanos time = sleep_time();
+void IoLoop::sleep(Instant until, bool is_driver) {
+  const Nanos time = sleep_time(until);
   if (time <= Nanos(0)) return;
   for (const auto& port : x_options.ports)
     if (!port->arm()) return;
   x_is_asleep.store(true);
-  if (!x_has_mail.load() && !x_is_stopping.load()) wait_readable(time);
+  // Who wants to drive looks whether "tarn-io" is asleep after it has said so.
+  const bool is_in_the_way = !is_driver && x_is_driven.load();
+  if (!x_has_mail.load() && !x_is_stopping.load() && !is_in_the_way) wait_readable(time);
   x_is_asleep.store(false);
   x_event.clear();
 }

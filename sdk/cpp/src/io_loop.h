@@ -19,10 +19,16 @@ namespace tarn::sdk {
 // Flights on their way, or waiting to be taken up, in one client; one more is overloaded.
 inline constexpr size_t kFlightsMax = 4096;
 
-// The thread "tarn-io" of a client: it owns the ports, the connections to storage servers and the
-// flights, and makes no call that blocks. After work it spins for a while, then sleeps on the
-// ports' fds. Public methods are thread-safe. Life: open, start, submit..., stop (ends what is
-// left).
+// While a thread that waits for a transfer does the loop's work, and for so long after it,
+// "tarn-io" leaves the work to it: who waits for one transfer after another finds the loop free
+// each time.
+inline constexpr Nanos kLentMost = std::chrono::milliseconds(1);
+
+// What a client does on its way to the storage servers: the ports, the connections and the flights,
+// and no call that blocks. After work it spins for a while, then sleeps on the ports' fds. Its work
+// is done by one thread at a time: by one that waits for a transfer, since to hand a block from
+// thread to thread costs more than to ask for it, else by the thread "tarn-io". Public methods are
+// thread-safe. Life: open, start, submit..., stop (ends what is left).
 class IoLoop {
  public:
   struct Options {
@@ -49,6 +55,9 @@ class IoLoop {
 
   // Returns: ok; overloaded, cancelled: then the flight has not begun.
   Status submit(std::shared_ptr<Flight> flight);
+  // Until the transfer has ended, false when `until` passed first; meanwhile does the loop's work,
+  // where nobody else who waits does.
+  bool wait_for(const TransferState& transfer, Instant until);
   // The result of a Options::connect.
   void on_connected(ServerId server, uint64_t attempt, Result<Wireup> result);
   // There is a newer config, a transfer was cancelled, or a flight has its places.
@@ -65,9 +74,14 @@ class IoLoop {
     Result<Wireup> result;
   };
 
-  IoLoop(Options options, fabric::Event event);
+  IoLoop(Options options, fabric::Event event, fabric::Event unparked);
 
   void run();
+  void work_until_lent();
+  bool is_lent() const;
+  void park();
+  void unpark();
+  void drive(const TransferState& transfer, Instant until);
   size_t turn();
   size_t take_inbox();
   void follow_config();
@@ -75,8 +89,8 @@ class IoLoop {
   size_t turn_flights();
   void ask_elsewhere();
   void publish_connections();
-  void sleep();
-  Nanos sleep_time() const;
+  void sleep(Instant until, bool is_driver);
+  Nanos sleep_time(Instant until) const;
   void wait_readable(Nanos time);
   void shut_down();
   void signal();
@@ -89,6 +103,13 @@ class IoLoop {
   std::atomic<bool> x_is_asleep{false};
   std::atomic<bool> x_has_mail{false};
 
+  // Who waits for transfers, and whether one of them does the loop's work.
+  const fabric::Event x_unparked;
+  std::atomic<uint32_t> x_waiters{0};
+  std::atomic<bool> x_is_driven{false};
+  std::atomic<Instant> x_lent_until{Instant{}};
+  std::atomic<Instant> x_crowded_until{Instant{}};
+
   Mutex x_mutex;
   std::vector<std::shared_ptr<Flight>> x_inbox TARN_GUARDED_BY(x_mutex);
   std::vector<Connected> x_connected TARN_GUARDED_BY(x_mutex);
@@ -100,7 +121,8 @@ class IoLoop {
   mutable Mutex x_info_mutex;
   std::vector<ConnectionInfo> x_info TARN_GUARDED_BY(x_info_mutex);
 
-  // The thread's own.
+  // Held by whoever does the loop's work, all that follows is theirs.
+  Mutex x_work_mutex;
   std::unique_ptr<PeerTable> x_peers;
   FlightDeck x_deck;
   std::vector<std::shared_ptr<Flight>> x_flights;

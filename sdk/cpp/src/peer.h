@@ -19,7 +19,7 @@ namespace tarn::sdk {
 inline constexpr Nanos kSilenceMost = std::chrono::seconds(1);
 inline constexpr Nanos kSilenceLeast = std::chrono::milliseconds(250);
 
-// The way to one lane of a server. Lives until its link is idle. One-thread ("tarn-io").
+// The way to one lane of a server. Lives until its link is idle. One-thread (the io loop's).
 struct Lane {
   uint64_t number = 0;  // of the link, in its port's messages
   ServerId server;
@@ -32,7 +32,7 @@ struct Lane {
   Nanos silence = kSilenceMost;
 };
 
-// One storage server, as the io thread knows it. One-thread ("tarn-io").
+// One storage server, as the io thread knows it. One-thread (the io loop's).
 //   idle -> connecting -> up -> down -> connecting ...
 struct Peer {
   enum class State : uint8_t { idle, connecting, up, down };

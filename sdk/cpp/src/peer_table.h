@@ -29,7 +29,7 @@ struct ConnectCall {
 
 // The storage servers of the config and the ways to them. Connects when one is first needed, and
 // again after a loss, with growing pauses; a server that falls silent is lost. Connects anew, in an
-// idle moment, before the ticket of a connection ends. One-thread ("tarn-io"). Life: construct,
+// idle moment, before the ticket of a connection ends. One-thread (the io loop's). Life: construct,
 // update, turn..., close, turn until is_idle(), destroy.
 class PeerTable {
  public:

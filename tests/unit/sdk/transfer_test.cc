@@ -83,6 +83,35 @@ TEST_F(TransferTest, ManyAreWaitedForByOneEpoll) {
   ::close(epoll);
 }
 
+// Who waits does the work of the client's thread meanwhile, and has to leave it to others.
+TEST_F(TransferTest, WhatAWaitLeavesBehindGoesOnByItself) {
+  start(1);
+  Transfer get = space->get_kv(stored_and_silent().reads());
+  EXPECT_EQ(get.wait(5).error().outcome, Outcome::deadline_exceeded);
+  answer();
+  pollfd readable{get.fd(), POLLIN, 0};
+  EXPECT_EQ(::poll(&readable, 1, 10'000), 1) << "without another wait";
+  EXPECT_TRUE(get.all_ok());
+}
+
+TEST_F(TransferTest, AWaitThatGivesUpLeavesOthersToTheirs) {
+  start(1);
+  Transfer first = space->get_kv(stored_and_silent().reads());
+  Chain again("a", 3);
+  Transfer second = space->get_kv(again.reads());
+  std::barrier both(2);
+  std::thread waiter([&] {
+    both.arrive_and_wait();
+    EXPECT_TRUE(second.wait());
+  });
+  both.arrive_and_wait();
+  EXPECT_EQ(first.wait(20).error().outcome, Outcome::deadline_exceeded);
+  answer();
+  waiter.join();
+  EXPECT_TRUE(second.all_ok());
+  EXPECT_TRUE(first.wait());
+}
+
 TEST_F(TransferTest, MovedFromHasEndedAndHoldsNothing) {
   start(1);
   Chain& in_flight = stored_and_silent();
