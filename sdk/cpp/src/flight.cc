@@ -91,6 +91,7 @@ void Flight::stop(Code code, FlightDeck& deck) {
 
 void Flight::dispatch(FlightDeck& deck) {
   TARN_CHECK(x_open.empty() && x_turning.empty());
+  x_way.anchor = {};
   // What lands of a layer-wise get makes it turn again.
   if (x_layers != nullptr && !x_layers->has_room()) return;
   x_turning.swap(x_ready);
@@ -132,10 +133,20 @@ bool Flight::has_room(const FlightItem& item, const FlightDeck& deck) const {
   return deck.bytes_in_flight == 0 || deck.bytes_in_flight + item.bytes <= deck.bytes_in_flight_max;
 }
 
+const Flight::Way& Flight::way_to(const block::BlockHash& anchor, const FlightDeck& deck) {
+  TARN_DCHECK(!anchor.is_empty());
+  if (x_way.anchor == anchor) return x_way;
+  x_way.anchor = anchor;
+  x_way.position = ring::position_of(space().tenant, space().id, anchor);
+  x_way.owners = kind() == Kind::put
+                     ? deck.view->ring.owners(x_way.position, 1)
+                     : deck.view->ring.owners_for_read(x_way.position, kReadOwnersMax);
+  return x_way;
+}
+
 // Puts go to the primary alone, and wait for it, or for the config that names another.
 void Flight::choose_writer(FlightItem& item, uint32_t index, FlightDeck& deck) {
-  const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
-  const ring::OwnerList owners = deck.view->ring.owners(position, 1);
+  const ring::OwnerList& owners = way_to(item.place.anchor, deck).owners;
   Peer* const peer = owners.empty() ? nullptr : deck.peers->find(owners.front());
   if (peer != nullptr && deck.peers->readiness(*peer, deck.now) == PeerTable::Readiness::up) {
     return join_attempt(*peer, index, deck);
@@ -150,8 +161,7 @@ void Flight::choose_reader(FlightItem& item, uint32_t index, FlightDeck& deck) {
   if (item.only.value != 0) {
     owners.push_back(item.only);
   } else {
-    const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
-    owners = deck.view->ring.owners_for_read(position, kReadOwnersMax);
+    owners = way_to(item.place.anchor, deck).owners;
   }
   if (owners.empty()) {
     item.skipped = true;
@@ -211,8 +221,7 @@ void Flight::end_round(FlightItem& item, uint32_t index, FlightDeck& deck) {
 
 void Flight::join_attempt(Peer& peer, uint32_t index, FlightDeck& deck) {
   FlightItem& item = x_items[index];
-  const Position position = ring::position_of(space().tenant, space().id, item.place.anchor);
-  Lane& lane = deck.peers->lane_for(peer, position);
+  Lane& lane = deck.peers->lane_for(peer, way_to(item.place.anchor, deck).position);
   const auto open = std::find_if(x_open.begin(), x_open.end(), [&](const Attempt* attempt) {
     return attempt->lane == &lane && attempt->pieces == item.is_piece &&
            attempt->items.size() < fabric::kOpItemsMax;

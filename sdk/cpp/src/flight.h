@@ -160,8 +160,16 @@ class Flight {
     bool is_in_flight = false;
   };
 
+  // Where an extent's blocks go: those of a batch mostly share it with the one before.
+  struct Way {
+    block::BlockHash anchor;  // empty: nothing is known yet under this turn's view
+    Position position;
+    ring::OwnerList owners;
+  };
+
   void begin(FlightDeck& deck);
   void end();
+  const Way& way_to(const block::BlockHash& anchor, const FlightDeck& deck);
   void dispatch(FlightDeck& deck);
   void stop(Code code, FlightDeck& deck);
   void place_ready(uint32_t index, FlightDeck& deck);
@@ -207,6 +215,7 @@ class Flight {
   std::vector<Attempt*> x_free;
   std::vector<Attempt*> x_open;         // being filled in this turn
   std::unique_ptr<LayerBook> x_layers;  // of a layer-wise get
+  Way x_way;
   size_t x_unsettled = 0;
   size_t x_in_flight = 0;  // attempts
   FlightDeck* x_deck = nullptr;

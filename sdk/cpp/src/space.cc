@@ -58,35 +58,32 @@ class ExistsBatch {
   void add(const block::BlockHash& hash, const std::optional<ring::KnownPlace>& known,
            size_t answer) {
     for (uint32_t shard = 0; shard < x_space.spec.tensor_parallel; ++shard) {
-      FlightItem item;
-      item.hash = hash;
-      item.shard = Shard{shard};
-      item.bytes = 0;
       const size_t question = x_question_count++;
       x_answers.push_back(answer);
       if (known) {
-        item.place = known->place;
-        ask(item, question);
+        ask(hash, shard, question).place = known->place;
       } else {
-        ask_everyone(item, question);
+        ask_everyone(hash, shard, question);
       }
     }
   }
 
-  void ask(FlightItem item, size_t question) {
-    item.index = static_cast<uint32_t>(x_items.size());
-    x_items.push_back(std::move(item));
+  FlightItem& ask(const block::BlockHash& hash, uint32_t shard, size_t question) {
+    FlightItem& item = x_items.emplace_back();
+    item.index = static_cast<uint32_t>(x_items.size() - 1);
+    item.hash = hash;
+    item.shard = Shard{shard};
     x_questions.push_back(question);
+    return item;
   }
-  void ask_everyone(const FlightItem& item, size_t question) {
+  void ask_everyone(const block::BlockHash& hash, uint32_t shard, size_t question) {
     for (const ring::Member& member : x_view.config.members) {
       const bool may_hold =
           member.state == ring::MemberState::up || member.state == ring::MemberState::draining;
       if (!may_hold) continue;
-      FlightItem copy = item;
-      copy.place = {item.hash, 0};
-      copy.only = member.id;
-      ask(std::move(copy), question);
+      FlightItem& item = ask(hash, shard, question);
+      item.place = {hash, 0};
+      item.only = member.id;
     }
   }
 
