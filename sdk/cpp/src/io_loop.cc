@@ -160,11 +160,12 @@ void IoLoop::unpark() {
   if (x_lent_until.exchange(Instant{}) != Instant{}) x_unparked.signal();
 }
 
-bool IoLoop::wait_for(const TransferState& transfer, Instant until) {
+bool IoLoop::wait_for(const Awaited& awaited, Instant until) {
+  if (awaited.has_come()) return true;
   const bool is_alone = x_waiters.fetch_add(1) == 0;
   const bool may_drive = is_alone && system_clock().now() >= x_crowded_until.load();
   if (may_drive && !x_is_driven.exchange(true)) {
-    drive(transfer, until);
+    drive(awaited, until);
     const Instant now = system_clock().now();
     x_lent_until.store(now + kLentMost);
     x_is_driven.store(false);
@@ -172,19 +173,19 @@ bool IoLoop::wait_for(const TransferState& transfer, Instant until) {
     if (x_waiters.load() > 1) x_crowded_until.store(now + kLentMost);
   }
   // Whoever drives looks for others that wait when it leaves, and they for it when they come.
-  const bool is_left_alone = !x_is_driven.load() && !transfer.has_ended();
+  const bool is_left_alone = !x_is_driven.load() && !awaited.has_come();
   if (is_left_alone || x_waiters.load() > 1) unpark();
-  const bool has_ended = transfer.wait(until);
+  const bool has_come = awaited.wait(until);
   x_waiters.fetch_sub(1);
-  return has_ended;
+  return has_come;
 }
 
 // In place of "tarn-io", which goes out of the way first.
-void IoLoop::drive(const TransferState& transfer, Instant until) {
+void IoLoop::drive(const Awaited& awaited, Instant until) {
   if (x_is_asleep.load()) x_event.signal();
   const MutexLock lock(x_work_mutex);
   Instant busy_until = system_clock().now() + x_options.spin;
-  while (!transfer.has_ended() && !x_is_stopping.load(std::memory_order_relaxed)) {
+  while (!awaited.has_come() && !x_is_stopping.load(std::memory_order_relaxed)) {
     const size_t work = turn();
     if (x_deck.now >= until) return;
     if (work > 0) {

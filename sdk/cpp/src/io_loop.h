@@ -55,9 +55,9 @@ class IoLoop {
 
   // Returns: ok; overloaded, cancelled: then the flight has not begun.
   Status submit(std::shared_ptr<Flight> flight);
-  // Until the transfer has ended, false when `until` passed first; meanwhile does the loop's work,
-  // where nobody else who waits does.
-  bool wait_for(const TransferState& transfer, Instant until);
+  // False when `until` passed first; meanwhile does the loop's work, where nobody else who waits
+  // does.
+  bool wait_for(const Awaited& awaited, Instant until);
   // The result of a Options::connect.
   void on_connected(ServerId server, uint64_t attempt, Result<Wireup> result);
   // There is a newer config, a transfer was cancelled, or a flight has its places.
@@ -81,7 +81,7 @@ class IoLoop {
   bool is_lent() const;
   void park();
   void unpark();
-  void drive(const TransferState& transfer, Instant until);
+  void drive(const Awaited& awaited, Instant until);
   size_t turn();
   size_t take_inbox();
   void follow_config();

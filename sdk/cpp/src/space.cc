@@ -121,7 +121,7 @@ Transfer::Impl::~Impl() {
   if (state->has_ended() || core->is_forked()) return;
   state->cancel();
   core->io().wake();
-  (void)core->io().wait_for(*state, kNever);
+  (void)core->io().wait_for({*state}, kNever);
 }
 
 Transfer::Transfer(std::shared_ptr<Impl> impl) : x_impl(std::move(impl)) {}
@@ -142,7 +142,7 @@ Expected<Done> Transfer::wait(uint32_t timeout_ms) {
   // A child that was forked has nobody who would end it.
   const bool is_forked = x_impl->core->is_forked();
   const bool has_ended =
-      is_forked ? x_impl->state->wait(until) : x_impl->core->io().wait_for(*x_impl->state, until);
+      is_forked ? x_impl->state->wait(until) : x_impl->core->io().wait_for({*x_impl->state}, until);
   if (has_ended) return Done{};
   return Error{Outcome::deadline_exceeded, "the transfer has not ended yet"};
 }
@@ -166,6 +166,9 @@ Expected<Done> Transfer::wait_layer(uint32_t layer, uint32_t timeout_ms) {
   const Instant until = timeout_ms == 0
                             ? x_impl->state->deadline() + kWaitGrace
                             : system_clock().now() + std::chrono::milliseconds(timeout_ms);
+  if (!x_impl->core->is_forked()) {
+    (void)x_impl->core->io().wait_for({*x_impl->state, layer}, until);
+  }
   const Status waited = x_impl->state->wait_layer(layer, until);
   if (!waited.is_ok()) return sdk::error_of(waited);
   if (layers_ready() > layer) return Done{};
@@ -252,7 +255,7 @@ Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, Cal
   made->items() = std::move(items);
   core.launch(std::move(made));
   const Transfer transfer(std::make_shared<Transfer::Impl>(x_impl->core, state));
-  if (!core.io().wait_for(*state, deadline + kWaitGrace)) {
+  if (!core.io().wait_for({*state}, deadline + kWaitGrace)) {
     return Error{Outcome::deadline_exceeded, "the servers have not answered"};
   }
   return batch.judge(state->outcomes(), hashes.size());

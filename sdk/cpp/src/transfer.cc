@@ -92,4 +92,15 @@ bool TransferState::poll_fd(int fd, Instant until) {
   return true;
 }
 
+bool Awaited::has_come() const {
+  if (transfer.has_ended()) return true;
+  if (!layer) return false;
+  return *layer >= transfer.x_layer_count ||
+         transfer.x_layers_ready.load(std::memory_order_acquire) > *layer;
+}
+
+bool Awaited::wait(Instant until) const {
+  return layer ? transfer.wait_layer(*layer, until).is_ok() : transfer.wait(until);
+}
+
 }  // namespace tarn::sdk

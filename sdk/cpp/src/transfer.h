@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,8 @@ class TransferState {
   std::vector<std::shared_ptr<ViewPin>>& pins() { return x_pins; }
 
  private:
+  friend struct Awaited;
+
   struct Events {
     Result<fabric::Event> ended;
     Result<fabric::Event> layers;
@@ -68,6 +71,17 @@ class TransferState {
   std::atomic<bool> x_cancelled{false};
   std::vector<BlockOutcome> x_outcomes;
   std::vector<std::shared_ptr<ViewPin>> x_pins;
+};
+
+// What a thread waits for: the end of a transfer, or one layer of it, whichever comes first.
+struct Awaited {
+  const TransferState& transfer;
+  std::optional<size_t> layer = {};
+
+  // Also where there is no such layer.
+  bool has_come() const;
+  // Asleep. False when `until` passed first.
+  bool wait(Instant until) const;
 };
 
 }  // namespace tarn::sdk
