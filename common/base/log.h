@@ -1,7 +1,8 @@
 #pragma once
 
-#include <string>
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -14,9 +15,30 @@ namespace tarn::log {
 // unknown level.
 Status start(std::string_view process_name, std::string_view level);
 
-using spdlog::debug;
-using spdlog::error;
-using spdlog::info;
-using spdlog::warn;
+// Where the log goes. A process that has not called start(), as one that uses the SDK, gets
+// warnings and errors on stderr: nothing of ours on its stdout, nor in a logger of its own.
+spdlog::logger& logger();
+// Returns the one before. Thread-safe; lines that are being written may still go there.
+std::shared_ptr<spdlog::logger> set_logger(std::shared_ptr<spdlog::logger> next);
+
+template <typename... Args>
+void debug(spdlog::format_string_t<Args...> format, Args&&... args) {
+  logger().debug(format, std::forward<Args>(args)...);
+}
+
+template <typename... Args>
+void info(spdlog::format_string_t<Args...> format, Args&&... args) {
+  logger().info(format, std::forward<Args>(args)...);
+}
+
+template <typename... Args>
+void warn(spdlog::format_string_t<Args...> format, Args&&... args) {
+  logger().warn(format, std::forward<Args>(args)...);
+}
+
+template <typename... Args>
+void error(spdlog::format_string_t<Args...> format, Args&&... args) {
+  logger().error(format, std::forward<Args>(args)...);
+}
 
 }  // namespace tarn::log

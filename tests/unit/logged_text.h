@@ -8,20 +8,22 @@
 #include <mutex>
 #include <string>
 
+#include "common/base/log.h"
+
 namespace tarn {
 
 // What this process logs while it lives, besides where it goes anyway. Thread-safe, but made and
 // destroyed while no other thread logs.
 class LoggedText {
  public:
-  LoggedText() : x_before(spdlog::default_logger()) {
-    auto sinks = x_before->sinks();
+  LoggedText() {
+    auto sinks = log::logger().sinks();
     sinks.push_back(x_sink);
     auto logger = std::make_shared<spdlog::logger>("logged text", sinks.begin(), sinks.end());
-    logger->set_level(x_before->level());
-    spdlog::set_default_logger(std::move(logger));
+    logger->set_level(std::min(log::logger().level(), spdlog::level::info));
+    x_before = log::set_logger(std::move(logger));
   }
-  ~LoggedText() { spdlog::set_default_logger(x_before); }
+  ~LoggedText() { log::set_logger(x_before); }
   LoggedText(const LoggedText&) = delete;
   LoggedText& operator=(const LoggedText&) = delete;
 
@@ -53,7 +55,7 @@ class LoggedText {
     std::string x_text;
   };
 
-  const std::shared_ptr<spdlog::logger> x_before;
+  std::shared_ptr<spdlog::logger> x_before;
   const std::shared_ptr<Sink> x_sink = std::make_shared<Sink>();
 };
 

@@ -97,6 +97,19 @@ TEST(Log, can_be_started_again_with_another_level) {
   EXPECT_EQ(logged("check_again", "error").find("of warning"), std::string::npos);
 }
 
+// As one that uses the SDK has not.
+TEST(Log, of_a_process_that_has_not_started_it_has_warnings_on_stderr) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto write_and_end = [] {
+    log::info("of {}", "info");
+    log::warn("of {}", "warning");
+    std::exit(0);
+  };
+  EXPECT_EXIT(write_and_end(), testing::ExitedWithCode(0),
+              testing::AllOf(testing::HasSubstr("Z warning tarn"), testing::HasSubstr("of warning"),
+                             testing::Not(testing::HasSubstr("of info"))));
+}
+
 TEST(Log, refuses_a_level_that_does_not_exist_and_lists_those_that_do) {
   for (const std::string level : {"loud", "", "INFO", "3"}) {
     EXPECT_EQ(
