@@ -118,10 +118,14 @@ Expected<std::vector<block::BlockHash>> hashes_of(std::span<const BlockHash> has
 
 Transfer::Impl::~Impl() {
   // In a forked child nobody else has its memory, and nobody will end it.
-  if (state->has_ended() || core->is_forked()) return;
-  state->cancel();
-  core->io().wake();
-  (void)core->io().wait_for({*state}, kNever);
+  if (core->is_forked()) return;
+  if (!state->has_ended()) {
+    state->cancel();
+    core->io().wake();
+    (void)core->io().wait_for({*state}, kNever);
+  }
+  // The loop may keep the state for a while yet, and must not keep views that nobody took.
+  state->pins().clear();
 }
 
 Transfer::Transfer(std::shared_ptr<Impl> impl) : x_impl(std::move(impl)) {}
