@@ -31,7 +31,7 @@ struct Loggers {
 
 // Lives as long as the process: threads of the SDK log until its very end.
 Loggers& loggers() {
-  static auto* const loggers = new Loggers;
+  static auto* const loggers = std::make_unique<Loggers>().release();
   return *loggers;
 }
 
