@@ -58,7 +58,7 @@ def members(kind, name, body):
 class Mirror(unittest.TestCase):
     def test_the_header_was_understood(self):
         found = {name: members(kind, name, body) for kind, name, body in declarations()}
-        self.assertEqual(found["Transport"], ["automatic", "tcp", "shm", "grpc"])
+        self.assertEqual(found["Transport"], ["automatic", "tcp", "shm", "grpc", "local"])
         self.assertIn("append", found["Session"])
         self.assertIn("in_flight_bytes_max", found["ClientOptions"])
         self.assertIn("register_memory", found["Client"])

@@ -32,7 +32,7 @@ class PeersRaceTest(unittest.TestCase):
             [
                 *(sys.executable, SOURCE / "benchmarks" / "peers" / "run"),
                 *("--only", "tarn tcp,memcached,fused,file", "--sizes", "65536"),
-                *("--windows", "8", "--rounds", "2", "--budget-s", "6"),
+                *("--windows", "8", "--rounds", "2", "--budget-s", "20"),
                 *("--build", BUILD, "--scratch", scratch),
             ],
             check=True,
