@@ -1,6 +1,8 @@
 #include "common/fabric/grpc_bulk_service.h"
 
 #include <atomic>
+#include <charconv>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -57,6 +59,16 @@ class RefusedCall : public Reactor {
   void OnDone() override { delete this; }
 };
 
+// 0 of a client that sends none.
+uint64_t ordinal_of(const std::multimap<grpc::string_ref, grpc::string_ref>& metadata) {
+  uint64_t ordinal = 0;
+  const auto found = metadata.find(kGrpcOrdinalMetadata);
+  if (found == metadata.end()) return 0;
+  const grpc::string_ref text = found->second;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), ordinal);
+  return read.ec == std::errc() ? ordinal : 0;
+}
+
 Reactor* refuse(grpc::StatusCode code, const std::string& why) {
   return std::make_unique<RefusedCall>(grpc::Status(code, why)).release();
 }
@@ -85,9 +97,10 @@ Reactor* GrpcBulkService::Exchange(grpc::CallbackServerContext* context) {
   if (found == metadata.end() || found->second.empty() || found->second.size() > kTokenBytesMax) {
     return refuse(grpc::StatusCode::INVALID_ARGUMENT, "the metadata tarn-port is missing");
   }
-  auto stream = x_streams->add_stream({found->second.data(), found->second.size()});
-  if (stream == nullptr) return refuse(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams");
-  ServerCall* const call = std::make_unique<ServerCall>(std::move(stream)).release();
+  auto stream =
+      x_streams->add_stream({found->second.data(), found->second.size()}, ordinal_of(metadata));
+  if (!stream) return refuse(grpc::StatusCode::RESOURCE_EXHAUSTED, stream.error().message());
+  ServerCall* const call = std::make_unique<ServerCall>(*std::move(stream)).release();
   call->start();
   return call;
 }

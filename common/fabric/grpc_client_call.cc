@@ -3,6 +3,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/generic/generic_stub.h>
 
+#include <string>
 #include <utility>
 
 namespace tarn::fabric {
@@ -20,6 +21,7 @@ class ClientCall : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBu
 
   void start() {
     x_context.AddMetadata(kGrpcTokenMetadata, x_stream->token());
+    x_context.AddMetadata(kGrpcOrdinalMetadata, std::to_string(x_stream->ordinal()));
     x_stub.PrepareBidiStreamingCall(&x_context, kMethod, {}, this);
     // Reads and writes are started from outside of reactions until finish().
     AddHold();

@@ -87,7 +87,7 @@ std::shared_ptr<GrpcStream> GrpcCore::stream_over(const std::shared_ptr<grpc::Ch
   GrpcStream::Roles roles;
   roles.inbox_of = [inbox = x_inbox](uint32_t) { return inbox; };
   roles.ended = [inbox = x_inbox](GrpcEvent lost) { inbox->post(std::move(lost)); };
-  stream = std::make_shared<GrpcStream>(x_identity.address, std::move(roles));
+  stream = std::make_shared<GrpcStream>(x_identity.address, std::move(roles), ++x_last_stream);
   ++x_open_calls;
   start_client_call(channel, stream);
   return stream;

@@ -85,6 +85,7 @@ class GrpcCore {
   size_t x_open_calls = 0;  // of a client's streams, until their lost event
   uint64_t x_last_connection_id = 0;
   uint64_t x_last_send_id = 0;
+  uint64_t x_last_stream = 0;
   EndedCallbacks x_ended;
   std::vector<GrpcEvent> x_taken;
 };

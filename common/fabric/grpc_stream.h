@@ -44,11 +44,12 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
     std::function<void(GrpcEvent lost)> ended;
   };
 
-  // `token`: the address of the client's port.
-  GrpcStream(std::string token, Roles roles)
-      : x_token(std::move(token)), x_roles(std::move(roles)) {}
+  // `token`: the address of the client's port. `ordinal`: which of its streams, from 1 on.
+  GrpcStream(std::string token, Roles roles, uint64_t ordinal = 0)
+      : x_token(std::move(token)), x_ordinal(ordinal), x_roles(std::move(roles)) {}
 
   const std::string& token() const { return x_token; }
+  uint64_t ordinal() const { return x_ordinal; }
 
   // Begins to read, or finishes the call of a stream that is broken already; `call` lives until
   // on_done().
@@ -78,6 +79,7 @@ class GrpcStream : public std::enable_shared_from_this<GrpcStream> {
   void end_outbox(std::deque<GrpcOutgoing> outbox);
 
   const std::string x_token;
+  const uint64_t x_ordinal;
   const Roles x_roles;
   Mutex x_mutex;
   // Null before start and once it is broken.

@@ -20,7 +20,8 @@ void GrpcStreams::remove_lane(uint32_t lane) {
   close_all();
 }
 
-std::shared_ptr<GrpcStream> GrpcStreams::add_stream(const std::string& token) {
+Result<std::shared_ptr<GrpcStream>> GrpcStreams::add_stream(const std::string& token,
+                                                            uint64_t ordinal) {
   std::weak_ptr<GrpcStreams> self = weak_from_this();
   GrpcStream::Roles roles;
   roles.inbox_of = [self](uint32_t lane) {
@@ -30,11 +31,17 @@ std::shared_ptr<GrpcStream> GrpcStreams::add_stream(const std::string& token) {
   roles.ended = [self](const GrpcEvent& lost) {
     if (const auto streams = self.lock()) streams->ended(lost);
   };
-  auto stream = std::make_shared<GrpcStream>(token, std::move(roles));
+  auto stream = std::make_shared<GrpcStream>(token, std::move(roles), ordinal);
   std::shared_ptr<GrpcStream> replaced;
   {
     const MutexLock lock(x_mutex);
-    if (x_streams.size() == kGrpcStreamsMax && !x_streams.contains(token)) return nullptr;
+    const auto found = x_streams.find(token);
+    if (found != x_streams.end() && ordinal != 0 && found->second->ordinal() > ordinal) {
+      return conflict("the client has opened a newer stream");
+    }
+    if (found == x_streams.end() && x_streams.size() == kGrpcStreamsMax) {
+      return overloaded("too many streams");
+    }
     replaced = std::exchange(x_streams[token], stream);
   }
   // The client came back before its broken connection was noticed.

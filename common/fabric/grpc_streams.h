@@ -24,8 +24,9 @@ class GrpcStreams : public std::enable_shared_from_this<GrpcStreams> {
   // Ends all streams: what they have for the lane would hold up the other lanes.
   void remove_lane(uint32_t lane);
 
-  // A new stream that showed `token`, or null when there are too many.
-  std::shared_ptr<GrpcStream> add_stream(const std::string& token);
+  // A new stream that showed `token`, the client's `ordinal`-th; 0: unknown. Returns: the stream;
+  // overloaded (there are too many); conflict (a newer one of that client's is there already).
+  Result<std::shared_ptr<GrpcStream>> add_stream(const std::string& token, uint64_t ordinal);
   std::shared_ptr<GrpcStream> find(const std::string& token);
   void close_all();
 

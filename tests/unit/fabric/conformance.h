@@ -92,8 +92,11 @@ class Conformance : public testing::TestWithParam<FabricPairFactory> {
     }
     x_received.clear();
     Sends sends;
-    ASSERT_TRUE(x_a_to_b->send(bytes_of("take"), parts, sends.done()).is_ok());
-    ASSERT_TRUE(x_pair->until([&] { return x_received.size() == 1 && sends.total() == 1; }));
+    const Status sent = x_a_to_b->send(bytes_of("take"), parts, sends.done());
+    ASSERT_TRUE(sent.is_ok()) << sent.to_string();
+    ASSERT_TRUE(x_pair->until([&] { return x_received.size() == 1 && sends.total() == 1; }))
+        << x_received.size() << " received, " << sends.ends[Code::ok] << " of " << sends.total()
+        << " sends well, lost " << x_a_lost;
     EXPECT_EQ(sends.ends[Code::ok], 1);
     EXPECT_EQ(x_received[0], Code::ok);
     EXPECT_EQ(x_crc32c, block::crc32c(0, out.data(), out.size()));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/fabric/grpc_port.h"
+#include "common/fabric/grpc_streams.h"
 #include "tests/unit/fabric/fake_grpc_call.h"
 
 namespace tarn::fabric {
@@ -222,6 +223,22 @@ TEST_F(GrpcStreamTest, APortThatIsGoneTakesNothing) {
   ASSERT_TRUE(send(1).is_ok());
   end_write(true);
   EXPECT_TRUE(take().empty()) << "nobody is left to be told";
+}
+
+// gRPC takes up calls in any order: an older one that comes late was given up by its client.
+TEST(GrpcStreams, AnOlderStreamThatComesLateReplacesNothing) {
+  const auto streams = std::make_shared<GrpcStreams>();
+  const auto second = streams->add_stream("token", 2).value();
+  const auto late = streams->add_stream("token", 1);
+  ASSERT_FALSE(late.has_value());
+  EXPECT_EQ(late.error().code(), Code::conflict);
+  EXPECT_FALSE(second->is_broken());
+  EXPECT_EQ(streams->find("token"), second);
+  const auto third = streams->add_stream("token", 3).value();
+  EXPECT_TRUE(second->is_broken());
+  const auto unnumbered = streams->add_stream("token", 0).value();
+  EXPECT_TRUE(third->is_broken()) << "of a client that does not number them";
+  EXPECT_TRUE(streams->add_stream("other", 1).has_value());
 }
 
 }  // namespace
