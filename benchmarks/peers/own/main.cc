@@ -38,7 +38,7 @@ Status run(Options& options) {
   options.client.transport = options.transport == "tcp"    ? tarn::Transport::tcp
                              : options.transport == "shm"  ? tarn::Transport::shm
                              : options.transport == "grpc" ? tarn::Transport::grpc
-                                                           : tarn::Transport::automatic;
+                                                           : tarn::Transport::local;
   auto store = TarnStore::open(options.client);
   if (!store) return store.error();
   const auto memory = (*store)->allocate(options.memory_mib << 20);
