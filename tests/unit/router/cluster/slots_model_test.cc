@@ -24,6 +24,7 @@ constexpr int kSteps = 60;
 #else
 constexpr int kSteps = 120;
 #endif
+constexpr int kStepsToNotice = 20;  // of 50 ms each: more than a silent server has
 
 bool contains(const std::vector<ServerId>& servers, ServerId id) {
   return std::find(servers.begin(), servers.end(), id) != servers.end();
@@ -128,6 +129,15 @@ class SlotsModel : public ::testing::TestWithParam<uint64_t> {
     state = change->next;
   }
 
+  // All join, one dies and returns: something happens under any seed.
+  void live_through_a_death() {
+    for (const bool is_alive : {true, false, true}) {
+      servers[0].is_alive = is_alive;
+      for (int step = 0; step < kStepsToNotice; ++step)
+        ASSERT_NO_FATAL_FAILURE(turn(1));
+    }
+  }
+
   void judge(const member::ClusterState& before, const member::ClusterState& after) {
     ASSERT_EQ(after.config.epoch.value, before.config.epoch.value + 1);
     ASSERT_TRUE(ring::validate(after.config).is_ok());
@@ -186,6 +196,7 @@ class SlotsModel : public ::testing::TestWithParam<uint64_t> {
 };
 
 TEST_P(SlotsModel, nobody_is_primary_without_the_whole_log) {
+  ASSERT_NO_FATAL_FAILURE(live_through_a_death());
   for (int step = 0; step < kSteps; ++step) {
     SCOPED_TRACE("step " + std::to_string(step));
     if (draw(10) == 0) disturb();
@@ -346,6 +357,15 @@ class TwoControllers : public ::testing::TestWithParam<uint64_t> {
     }
   }
 
+  // All join, one dies and returns: something happens under any seed.
+  void live_through_a_death() {
+    for (const bool is_alive : {true, false, true}) {
+      alive[0] = is_alive;
+      for (int step = 0; step < kStepsToNotice; ++step)
+        ASSERT_NO_FATAL_FAILURE(turn(true));
+    }
+  }
+
   std::mt19937_64 random{GetParam()};
   ManualClock clock;
   Timing timing;
@@ -362,6 +382,7 @@ class TwoControllers : public ::testing::TestWithParam<uint64_t> {
 TEST_P(TwoControllers, make_one_config_of_each_epoch_between_them) {
   std::printf("seed %llu\n", static_cast<unsigned long long>(GetParam()));
   followers[0]->authority.is_holder = true;
+  ASSERT_NO_FATAL_FAILURE(live_through_a_death());
   for (int step = 0; step < kSteps * 3; ++step) {
     SCOPED_TRACE("step " + std::to_string(step));
     if (draw(6) == 0) disturb();
