@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -119,7 +118,9 @@ struct Server::Parts {
   std::unique_ptr<fabric::GrpcBulkService> bulk;
   std::shared_ptr<fabric::UcxContext> ucx;
   std::shared_ptr<fabric::UcxContext> ucx_shm;
-  std::optional<fabric::LocalFolder> local;
+  // By lane, until the lanes take them; empty without a folder for them.
+  std::vector<std::unique_ptr<fabric::LocalPort>> local_ports;
+  std::vector<std::shared_ptr<fabric::LocalMemory>> shown;  // by lane
   FabricTerms terms;
   std::unique_ptr<BackupConnector> connector;
   std::vector<std::unique_ptr<lane::Lane>> lanes;
@@ -141,13 +142,13 @@ struct Server::Parts {
   Status open_storage();
   void open_ucx();
   void open_local();
+  Status open_local_ports();
   Result<std::shared_ptr<fabric::UcxContext>> open_context(fabric::Kind kind,
                                                            std::string& settings);
   Status open_lanes();
-  Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(
-      uint16_t lane, const std::shared_ptr<fabric::LocalMemory>& shown);
+  Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(uint16_t lane);
   void follow_slabs(store::SlotAllocatorOptions& memory,
-                    const std::shared_ptr<fabric::LocalMemory>& shown);
+                    const std::shared_ptr<fabric::LocalMemory>& memory_shown);
   Result<std::unique_ptr<lane::Lane>> open_lane(uint16_t lane);
   Status open_services();
   Status join_cluster();
@@ -216,28 +217,37 @@ void Server::Parts::open_ucx() {
 
 // Without it clients of this host come over the network's way.
 void Server::Parts::open_local() {
+  for (uint32_t lane = 0; lane < options.lanes; ++lane)
+    shown.push_back(std::make_shared<fabric::LocalMemory>());
   if (options.local_dir.empty()) return;
-  auto folder = options.local_dir == "auto" ? fabric::LocalFolder::open_default(true)
-                                            : fabric::LocalFolder::open(options.local_dir, true);
-  if (!folder) {
-    log::warn("no shared memory for clients of this host: {}", folder.error().message());
+  if (const Status opened = open_local_ports(); !opened.is_ok()) {
+    log::warn("no shared memory for clients of this host: {}", opened.message());
+    local_ports.clear();
     return;
   }
-  fabric::sweep(*folder);
-  local = *std::move(folder);
   terms.local_version = fabric::local_version();
-  terms.local_folder = local->fingerprint;
   terms.local_host = fabric::local_host();
 }
 
-Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(
-    uint16_t lane, const std::shared_ptr<fabric::LocalMemory>& shown) {
-  std::vector<std::unique_ptr<fabric::Port>> ports;
-  if (local) {
+Status Server::Parts::open_local_ports() {
+  TARN_ASSIGN_OR_RETURN(const auto folder,
+                        options.local_dir == "auto"
+                            ? fabric::LocalFolder::open_default(true)
+                            : fabric::LocalFolder::open(options.local_dir, true));
+  fabric::sweep(folder);
+  for (const auto& memory : shown) {
     TARN_ASSIGN_OR_RETURN(
-        auto port, fabric::LocalPort::open({.folder = *local, .is_server = true, .memory = shown}));
-    ports.push_back(std::move(port));
+        auto port,
+        fabric::LocalPort::open({.folder = folder, .is_server = true, .memory = memory}));
+    local_ports.push_back(std::move(port));
   }
+  terms.local_folder = folder.fingerprint;
+  return Status::ok();
+}
+
+Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(uint16_t lane) {
+  std::vector<std::unique_ptr<fabric::Port>> ports;
+  if (!local_ports.empty()) ports.push_back(std::move(local_ports[lane]));
   for (const auto& context : {ucx_shm, ucx}) {
     if (context == nullptr) continue;
     TARN_ASSIGN_OR_RETURN(auto port, fabric::UcxPort::open({.context = context}));
@@ -249,15 +259,15 @@ Result<std::vector<std::unique_ptr<fabric::Port>>> Server::Parts::open_ports(
 }
 
 void Server::Parts::follow_slabs(store::SlotAllocatorOptions& memory,
-                                 const std::shared_ptr<fabric::LocalMemory>& shown) {
-  memory.on_slab = [this, shown](const memory::Slab& slab, const store::DomainId& domain) {
+                                 const std::shared_ptr<fabric::LocalMemory>& memory_shown) {
+  memory.on_slab = [this, memory_shown](const memory::Slab& slab, const store::DomainId& domain) {
     for (const auto& context : {ucx, ucx_shm}) {
       if (context != nullptr) (void)context->register_memory(slab.memory());
     }
-    shown->add({slab.id(), slab.memory(), slab.fd(), domain.bytes});
+    memory_shown->add({slab.id(), slab.memory(), slab.fd(), domain.bytes});
   };
-  memory.on_slab_gone = [this, shown](const memory::Slab& slab) {
-    shown->remove(slab.id());
+  memory.on_slab_gone = [this, memory_shown](const memory::Slab& slab) {
+    memory_shown->remove(slab.id());
     for (const auto& context : {ucx, ucx_shm}) {
       if (context != nullptr) context->forget_memory(slab.memory());
     }
@@ -274,14 +284,13 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
   made.memory.pool = pool.get();
   made.memory.cap_bytes = (options.dram_bytes - ready) / options.lanes;
   made.memory.domain_cap_bytes = options.tenant_dram_bytes / options.lanes;
-  const auto shown = std::make_shared<fabric::LocalMemory>();
-  follow_slabs(made.memory, shown);
+  follow_slabs(made.memory, shown[number]);
   made.descent = &descent;
   made.on_blocked = [this](const store::MakeWay& wanted) { ask_lanes(wanted); };
   made.events = events.get();
   made.registry = &registry;
   made.wire_up = connector->wire_up_for([this, number] { return lanes[number].get(); });
-  TARN_ASSIGN_OR_RETURN(made.ports, open_ports(number, shown));
+  TARN_ASSIGN_OR_RETURN(made.ports, open_ports(number));
   return lane::Lane::open(std::move(made));
 }
 

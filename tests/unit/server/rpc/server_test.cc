@@ -148,6 +148,20 @@ TEST_F(ServerTest, AServerWithoutALocalFolderIsReachedOtherwise) {
   EXPECT_EQ(client.answer.fabric(), v1::FABRIC_KIND_GRPC);
 }
 
+// Its sockets are an aid; no state of a folder keeps a server from serving over the network.
+TEST_F(ServerTest, AFolderThatTakesNoSocketsCostsOnlySharedMemory) {
+  const std::string deep = x_data + "/" + std::string(100, 'd');
+  ServerOptions made = options("s1", "");
+  made.local_dir = deep;
+  Server& server = start_settled(made);
+  EXPECT_TRUE(std::filesystem::is_directory(deep)) << "it is there, but too long for a socket";
+  TestClient client(x_router, server.advertised(), fabric::Kind::local);
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  EXPECT_EQ(client.answer.fabric(), v1::FABRIC_KIND_GRPC);
+  EXPECT_NE(client.answer.refused_offers().find("not served here"), std::string::npos);
+  EXPECT_EQ(client.put_in_time(1, 1000), Code::ok) << client.message;
+}
+
 TEST_F(ServerTest, RoutersWatchAndTakeInventoryAndTenantsDoNot) {
   Server& server = start_settled(options("s1", ""));
   TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
