@@ -42,6 +42,9 @@ constexpr uint64_t kReadyMax = 8;
 // Room in the numbering of changes for each millisecond of a server's life.
 constexpr uint64_t kChangesPerMs = 1 << 16;
 
+// Memory of clients that all lanes together map; the kernel lets a process have 65,530 mappings.
+constexpr size_t kLocalMappingsMax = 16'384;
+
 struct Credentials {
   rpc::TlsMaterial material;
   auth::Identity self;
@@ -235,10 +238,12 @@ Status Server::Parts::open_local_ports() {
                             ? fabric::LocalFolder::open_default(true)
                             : fabric::LocalFolder::open(options.local_dir, true));
   fabric::sweep(folder);
+  fabric::LocalLimits limits;
+  limits.port_mappings = std::min(limits.port_mappings, kLocalMappingsMax / options.lanes);
   for (const auto& memory : shown) {
     TARN_ASSIGN_OR_RETURN(
-        auto port,
-        fabric::LocalPort::open({.folder = folder, .is_server = true, .memory = memory}));
+        auto port, fabric::LocalPort::open(
+                       {.folder = folder, .is_server = true, .memory = memory, .limits = limits}));
     local_ports.push_back(std::move(port));
   }
   terms.local_folder = folder.fingerprint;

@@ -19,6 +19,10 @@ constexpr Nanos kSocketsEvery = std::chrono::microseconds(200);
 constexpr int kAcceptsPerLook = 16;
 constexpr int kEventsPerLook = 64;
 constexpr uint64_t kListener = 0;
+// Beside the number of a session: its peer's process.
+constexpr uint64_t kProcess = 1ull << 63;
+// Whom a process without files to spare does not take now waits so long, and it sleeps.
+constexpr Nanos kListenerRests = std::chrono::milliseconds(100);
 constexpr size_t kClientAddressBytes = 32;
 
 bool is_client_address(const std::string& address) {
@@ -70,21 +74,43 @@ LocalCore::~LocalCore() {
   ::close(x_setup.epoll_fd);
 }
 
-uint64_t LocalCore::add_session(LocalSocket socket, uint64_t peer) {
-  const uint64_t number = ++x_last_id;
+bool LocalCore::watch(int fd, uint64_t as) {
+  if (TARN_FAULT_POINT("fabric.local_watch")) return false;
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.u64 = number;
-  TARN_CHECK(::epoll_ctl(x_setup.epoll_fd, EPOLL_CTL_ADD, socket.fd(), &event) == 0);
+  event.data.u64 = as;
+  return ::epoll_ctl(x_setup.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+Result<uint64_t> LocalCore::add_session(LocalSocket socket, uint64_t peer) {
+  const uint64_t number = ++x_last_id;
+  if (!watch(socket.fd(), number)) return unavailable("a local socket cannot be watched");
+  LocalProcess process;
+  if (desk().is_server) process = watch_process_of(socket, number);
   x_sessions[number] = {std::make_unique<LocalSession>(x_setup.desk, number, std::move(socket)),
-                        peer};
+                        peer, std::move(process)};
   return number;
 }
 
-Result<uint64_t> LocalCore::connect(ConnectOptions options, const Domain& may_map) {
+// A child of the client that has its socket, and knows nothing of it, keeps it open after the
+// client's death.
+LocalProcess LocalCore::watch_process_of(const LocalSocket& socket, uint64_t number) {
+  LocalProcess process = LocalProcess::behind(socket);
+  if (process.fd() < 0 || !watch(process.fd(), number | kProcess)) return {};
+  return process;
+}
+
+Result<uint64_t> LocalCore::connect(ConnectOptions options, const Domain& may_map,
+                                    const Domain& owner) {
   TARN_CHECK(!x_is_shut);
   const uint64_t id = ++x_last_id;
-  Peer peer{options.peer_address, options.link, std::move(options.on_lost), may_map, 0, false};
+  Peer peer{options.peer_address,
+            options.link,
+            std::move(options.on_lost),
+            may_map,
+            owner == Domain{} ? may_map : owner,
+            0,
+            false};
   if (desk().is_server) {
     if (!is_client_address(options.peer_address)) {
       return invalid_argument("this is no address of a local client");
@@ -92,7 +118,7 @@ Result<uint64_t> LocalCore::connect(ConnectOptions options, const Domain& may_ma
   } else {
     TARN_ASSIGN_OR_RETURN(const std::string name, local_name_in(options.peer_address));
     TARN_ASSIGN_OR_RETURN(LocalSocket socket, LocalSocket::connect(x_setup.folder, name));
-    peer.session = add_session(std::move(socket), id);
+    TARN_ASSIGN_OR_RETURN(peer.session, add_session(std::move(socket), id));
     LocalSession& session = *x_sessions[peer.session].session;
     if (const Status greeted = session.greet(x_setup.own_address, options.link); !greeted.is_ok()) {
       x_sessions.erase(peer.session);
@@ -119,6 +145,14 @@ void LocalCore::close(uint64_t connection) {
   }
 }
 
+std::shared_ptr<LocalHoldings> LocalCore::holdings_of(const Domain& owner) {
+  std::erase_if(x_holdings, [](const auto& each) { return each.second.expired(); });
+  if (const auto known = x_holdings[owner].lock()) return known;
+  auto made = std::make_shared<LocalHoldings>();
+  x_holdings[owner] = made;
+  return made;
+}
+
 // Which connection a client that has come belongs to: its address is a secret between it and the
 // servers that it has shown its ticket to. The newest that still waits for its socket comes first.
 Status LocalCore::on_hello(LocalSession& session, const LocalNote& note) {
@@ -140,7 +174,11 @@ Status LocalCore::on_hello(LocalSession& session, const LocalNote& note) {
     return overloaded("the connection has too many sockets");
   }
   Peer& peer = x_peers.at(chosen);
-  TARN_RETURN_IF_ERROR(session.welcome(peer.link, peer.may_map));
+  auto held = holdings_of(peer.owner);
+  if (held->ended >= desk().limits.owner_ended) {
+    return overloaded("too many connections of this owner are over but for their views");
+  }
+  TARN_RETURN_IF_ERROR(session.welcome(peer.link, peer.may_map, std::move(held)));
   for (auto& [number, entry] : x_sessions) {
     if (entry.session.get() != &session) continue;
     entry.peer = chosen;
@@ -152,10 +190,24 @@ Status LocalCore::on_hello(LocalSession& session, const LocalNote& note) {
 void LocalCore::accept_some() {
   for (int count = 0; count < kAcceptsPerLook; ++count) {
     auto socket = x_setup.listener.accept();
-    if (!socket) return;
+    if (!socket) {
+      // Whoever waits would wake this thread again and again.
+      if (socket.error().code() == Code::overloaded) listen(false);
+      return;
+    }
     drop_strangers();
-    add_session(std::move(socket).value(), 0);
+    // Where it cannot be watched its socket closes, and it asks another server.
+    (void)add_session(std::move(socket).value(), 0);
   }
+}
+
+void LocalCore::listen(bool on) {
+  epoll_event event{};
+  event.events = on ? static_cast<uint32_t>(EPOLLIN) : 0;
+  event.data.u64 = kListener;
+  TARN_CHECK(::epoll_ctl(x_setup.epoll_fd, EPOLL_CTL_MOD, x_setup.listener.fd(), &event) == 0);
+  x_listens = on;
+  x_listen_due = system_clock().now() + kListenerRests;
 }
 
 // Whoever opens sockets and says nothing shuts nobody out.
@@ -177,8 +229,13 @@ void LocalCore::look_at_sockets() {
       accept_some();
       continue;
     }
-    const auto found = x_sessions.find(events[i].data.u64);
-    if (found != x_sessions.end()) found->second.session->read_socket();
+    const auto found = x_sessions.find(events[i].data.u64 & ~kProcess);
+    if (found == x_sessions.end()) continue;
+    if ((events[i].data.u64 & kProcess) != 0) {
+      found->second.session->bury_peer();
+    } else {
+      found->second.session->read_socket();
+    }
   }
 }
 
@@ -188,6 +245,7 @@ size_t LocalCore::progress() {
     x_sockets_due = now + kSocketsEvery;
     look_at_sockets();
   }
+  if (!x_listens && now >= x_listen_due) listen(true);
   size_t done = 0;
   for (auto& [number, entry] : x_sessions)
     done += entry.session->visit();

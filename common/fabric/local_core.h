@@ -38,7 +38,7 @@ class LocalCore : public std::enable_shared_from_this<LocalCore> {
   size_t session_count() const { return x_sessions.size(); }
 
   // Returns: the connection's number, and as Port::connect.
-  Result<uint64_t> connect(ConnectOptions options, const Domain& may_map);
+  Result<uint64_t> connect(ConnectOptions options, const Domain& may_map, const Domain& owner);
   Status send(uint64_t connection, Bytes header, std::span<const Bytes> payload, SendDone done);
   void close(uint64_t connection);
   size_t progress();
@@ -53,28 +53,37 @@ class LocalCore : public std::enable_shared_from_this<LocalCore> {
     uint64_t link = 0;
     LostHandler on_lost;
     Domain may_map{};
+    Domain owner{};
     uint64_t session = 0;  // the newest; 0: none yet
     bool lost = false;
   };
   struct Entry {
     std::unique_ptr<LocalSession> session;
-    uint64_t peer = 0;  // 0: a stranger yet
+    uint64_t peer = 0;     // 0: a stranger yet
+    LocalProcess process;  // of the client; a server's
   };
 
-  uint64_t add_session(LocalSocket socket, uint64_t peer);
+  // Returns: the session's number, unavailable.
+  Result<uint64_t> add_session(LocalSocket socket, uint64_t peer);
+  LocalProcess watch_process_of(const LocalSocket& socket, uint64_t number);
+  bool watch(int fd, uint64_t as);
+  void listen(bool on);
   void look_at_sockets();
   void accept_some();
+  std::shared_ptr<LocalHoldings> holdings_of(const Domain& owner);
   Status on_hello(LocalSession& session, const LocalNote& note);
-  Entry* entry_of(const LocalSession& session);
   void bury_failed();
   void tell_lost(uint64_t connection, Status why);
   void drop_strangers();
 
   Setup x_setup;
   bool x_is_shut = false;
-  std::map<uint64_t, Peer> x_peers;      // by connection
-  std::map<uint64_t, Entry> x_sessions;  // by number
+  std::map<uint64_t, Peer> x_peers;                           // by connection
+  std::map<uint64_t, Entry> x_sessions;                       // by number
+  std::map<Domain, std::weak_ptr<LocalHoldings>> x_holdings;  // by owner; of what has sessions
   uint64_t x_last_id = 0;
+  Instant x_listen_due;  // where the listener rests
+  bool x_listens = true;
   Instant x_sockets_due;
   bool x_was_armed = false;
 };

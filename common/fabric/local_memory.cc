@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/base/check.h"
+#include "common/base/fault_point.h"
 
 namespace tarn::fabric {
 namespace {
@@ -35,8 +36,8 @@ std::string objection_to(int fd, uint64_t bytes) {
 Result<std::shared_ptr<const LocalMapping>> LocalMapping::open(int fd, uint64_t bytes) {
   TARN_CHECK(fd >= 0);
   const std::string why = objection_to(fd, bytes);
-  void* const base =
-      why.empty() ? ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+  const bool maps = why.empty() && !TARN_FAULT_POINT("fabric.local_map");
+  void* const base = maps ? ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
   ::close(fd);
   if (!why.empty()) return invalid_argument("shared memory of a peer " + why);
   if (base == MAP_FAILED) return overloaded("a peer's memory cannot be mapped");

@@ -48,7 +48,7 @@ Result<std::unique_ptr<LocalPort>> LocalPort::open(Options options) {
   setup.desk = std::make_shared<LocalDesk>();
   setup.desk->is_server = options.is_server;
   setup.desk->memory = std::move(options.memory);
-  setup.desk->pinned_bytes_max = options.pinned_bytes_max;
+  setup.desk->limits = options.limits;
   if (options.is_server) {
     TARN_ASSIGN_OR_RETURN(auto listening, LocalSocket::listen(setup.folder));
     setup.listener = std::move(listening.socket);
@@ -88,8 +88,9 @@ Result<std::unique_ptr<Connection>> LocalPort::connect(ConnectOptions options) {
 }
 
 Result<std::unique_ptr<Connection>> LocalPort::connect_showing(ConnectOptions options,
-                                                               const Domain& may_map) {
-  TARN_ASSIGN_OR_RETURN(const uint64_t id, x_core->connect(std::move(options), may_map));
+                                                               const Domain& may_map,
+                                                               const Domain& owner) {
+  TARN_ASSIGN_OR_RETURN(const uint64_t id, x_core->connect(std::move(options), may_map, owner));
   return std::unique_ptr<Connection>(std::make_unique<LocalConnection>(x_core, id));
 }
 

@@ -25,8 +25,7 @@ class LocalPort : public Port {
     bool is_server = false;
     // What may be shown instead of copied; null for nothing.
     std::shared_ptr<LocalMemory> memory = nullptr;
-    // What a peer may view at a time.
-    uint64_t pinned_bytes_max = 256ull << 20;
+    LocalLimits limits = {};
   };
   // Returns: ok, unavailable, invalid_argument (the folder's path is too long).
   static Result<std::unique_ptr<LocalPort>> open(Options options);
@@ -42,9 +41,9 @@ class LocalPort : public Port {
   // Returns: ok, invalid_argument, unavailable (nobody listens there).
   Result<std::unique_ptr<Connection>> connect(ConnectOptions options) override;
   // A server's way to a client that may read all memory of the domain, so that it is shown what
-  // lies there. Returns: as connect.
-  Result<std::unique_ptr<Connection>> connect_showing(ConnectOptions options,
-                                                      const Domain& may_map);
+  // lies there. What it holds counts as its owner's. Returns: as connect.
+  Result<std::unique_ptr<Connection>> connect_showing(ConnectOptions options, const Domain& may_map,
+                                                      const Domain& owner = {});
   size_t progress() override;
   bool arm() override;
   int event_fd() const override;

@@ -35,12 +35,19 @@ void LocalSession::read_socket() {
       if (read.code() == Code::unavailable) unpin_all();
     } else if (read.code() == Code::unavailable) {
       lose(read);
+    } else if (read.code() == Code::overloaded) {
+      give_up(read);
     } else if (!read.is_ok()) {
       fail(read, x_desk.counters.bad_notes);
     } else {
       on_note(note, passed);
     }
   }
+}
+
+void LocalSession::bury_peer() {
+  if (is_over()) return unpin_all();
+  lose(unavailable("the local peer's process has ended"));
 }
 
 void LocalSession::on_note(const LocalNote& note, int passed) {
@@ -53,6 +60,7 @@ void LocalSession::on_note(const LocalNote& note, int passed) {
       if (has_file || !is_waiting() || !x_desk.is_server) break;
       if (const Status agreed = x_desk.on_hello(*this, note); !agreed.is_ok()) {
         (void)x_socket->send(refused_note(agreed.message()));
+        if (agreed.code() == Code::overloaded) return give_up(agreed);
         fail(agreed, x_desk.counters.refused_hellos);
       }
       return;
@@ -60,6 +68,8 @@ void LocalSession::on_note(const LocalNote& note, int passed) {
       if (!has_file || !is_waiting() || x_desk.is_server || note.a != kLocalVersion) break;
       if (auto area = LocalArea::map(passed); area.has_value()) {
         open(*std::move(area));
+      } else if (area.error().code() == Code::overloaded) {
+        give_up(unavailable(area.error().message()));
       } else {
         fail(unavailable(area.error().message()), x_desk.counters.bad_memory);
       }
@@ -83,22 +93,57 @@ void LocalSession::on_region(const LocalNote& note, int passed) {
     return fail(unavailable("the local peer passed too much memory, or some twice"),
                 x_desk.counters.bad_memory);
   }
-  auto mapping = LocalMapping::open(passed, note.b);
-  if (!mapping) {
-    return fail(unavailable(mapping.error().message()), x_desk.counters.bad_memory);
+  auto mapping = map(passed, note.b);
+  if (mapping.has_value()) {
+    x_mapped_bytes += note.b;
+    x_mappings.emplace(note.a, *std::move(mapping));
+  } else if (mapping.error().code() == Code::overloaded) {
+    x_mappings.emplace(note.a, nullptr);
+  } else {
+    fail(unavailable(mapping.error().message()), x_desk.counters.bad_memory);
   }
-  x_mapped_bytes += note.b;
-  x_mappings.emplace(note.a, *std::move(mapping));
 }
 
-std::shared_ptr<const LocalMapping> LocalSession::mapping_of(uint64_t region) {
+// A server counts what it maps, for as long as anything still reads there: a process has so many
+// mappings and no more, and they serve everybody.
+Result<std::shared_ptr<const LocalMapping>> LocalSession::map(int passed, uint64_t bytes) {
+  if (!x_desk.is_server) return LocalMapping::open(passed, bytes);
+  struct Counted {
+    std::shared_ptr<const LocalMapping> mapping;
+    std::shared_ptr<LocalDesk> desk;
+    std::shared_ptr<LocalHoldings> held;
+
+    Counted(std::shared_ptr<const LocalMapping> of, std::shared_ptr<LocalDesk> at,
+            std::shared_ptr<LocalHoldings> by)
+        : mapping(std::move(of)), desk(std::move(at)), held(std::move(by)) {
+      ++desk->mappings;
+      ++held->mappings;
+    }
+    ~Counted() {
+      TARN_CHECK(desk->mappings > 0 && held->mappings > 0);
+      --desk->mappings;
+      --held->mappings;
+    }
+  };
+  const LocalLimits& limits = x_desk.limits;
+  if (x_held->mappings >= limits.owner_mappings || x_desk.mappings >= limits.port_mappings) {
+    ::close(passed);
+    return overloaded("peers have passed as much memory as is mapped here");
+  }
+  TARN_ASSIGN_OR_RETURN(auto mapping, LocalMapping::open(passed, bytes));
+  const auto counted = std::make_shared<Counted>(std::move(mapping), x_shared, x_held);
+  return std::shared_ptr<const LocalMapping>(counted, counted->mapping.get());
+}
+
+std::optional<std::shared_ptr<const LocalMapping>> LocalSession::mapping_of(uint64_t region) {
   auto found = x_mappings.find(region);
   if (found == x_mappings.end()) {
     // It was passed before the record was written.
     read_socket();
     found = x_mappings.find(region);
   }
-  return found == x_mappings.end() ? nullptr : found->second;
+  if (found == x_mappings.end()) return std::nullopt;
+  return found->second;
 }
 
 // The ring.
@@ -141,7 +186,7 @@ void LocalSession::on_record(const LocalRecord& record, Bytes header) {
       return;
     case LocalRecord::Type::forget:
       if (const auto found = x_mappings.find(record.region); found != x_mappings.end()) {
-        x_mapped_bytes -= found->second->memory().size();
+        if (found->second != nullptr) x_mapped_bytes -= found->second->memory().size();
         x_mappings.erase(found);
       }
       return;
@@ -178,9 +223,10 @@ void LocalSession::on_message(const LocalRecord& record, Bytes header) {
 void LocalSession::on_shown(const LocalRecord& record, Bytes header) {
   const auto mapping = mapping_of(record.region);
   if (!x_failure.is_ok()) return;
-  const uint64_t size = mapping == nullptr ? 0 : mapping->memory().size();
-  const bool fits = record.payload_bytes > 0 && record.offset <= size &&
-                    record.payload_bytes <= size - record.offset;
+  const bool is_mapped = mapping && *mapping != nullptr;
+  const uint64_t size = is_mapped ? (*mapping)->memory().size() : 0;
+  const bool lies_there = record.offset <= size && record.payload_bytes <= size - record.offset;
+  const bool fits = record.payload_bytes > 0 && mapping && (lies_there || !is_mapped);
   // A peer shows so many at a time, and waits for releases then.
   const bool is_one_too_many = x_takings.size() + x_owed.size() >= kLocalShownMax;
   if (!fits || is_one_too_many) {
@@ -214,9 +260,14 @@ void LocalSession::receive(const LocalRecord& record, std::span<const MutableByt
     x_incoming.done = std::move(done);
     return;
   }
+  const auto mapping = mapping_of(record.region);
+  TARN_CHECK(mapping.has_value());
+  if (*mapping == nullptr) {
+    owe_release(record.id);
+    return x_desk.ended.add(std::move(done), Code::overloaded, 0);
+  }
   Taking& taking = x_takings.emplace_back();
-  taking.mapping = mapping_of(record.region);
-  TARN_CHECK(taking.mapping != nullptr);
+  taking.mapping = *mapping;
   taking.from = taking.mapping->memory().subspan(record.offset, record.payload_bytes);
   taking.into.assign(into.begin(), into.end());
   taking.writer.emplace(taking.into);
@@ -256,19 +307,18 @@ Result<LocalSession::Pinned> LocalSession::pin(const LocalRecord& record) {
   if (record.source != LocalRecord::Source::region) {
     return unsupported("these bytes lie in no memory that can be mapped: copy instead");
   }
-  const auto mapping = mapping_of(record.region);
-  TARN_CHECK(mapping != nullptr);
+  if (x_state != State::up) return overloaded("the connection is closed");
+  const auto passed = mapping_of(record.region);
+  TARN_CHECK(passed.has_value());
+  const auto& mapping = *passed;
+  if (mapping == nullptr) return overloaded("this process has no room to map these bytes");
   uint32_t expected = record.id;
   std::atomic<uint32_t>& word = x_reader->words().shown[record.id % kLocalShownMax];
   if (!word.compare_exchange_strong(expected, record.id | kLocalPinned)) {
     return overloaded("the server takes these bytes back: copy, or ask again");
   }
   x_is_taken = true;
-  LocalRecord told;
-  told.type = LocalRecord::Type::pinned;
-  told.id = record.id;
-  // Where it finds no room the server sees the pin in the word when it matters.
-  (void)write(told);
+  owe({LocalRecord::Type::pinned, record.id});
   return Pinned{mapping, x_socket, mapping->memory().subspan(record.offset, record.payload_bytes)};
 }
 

@@ -30,7 +30,8 @@ LocalSession::LocalSession(std::shared_ptr<LocalDesk> desk, uint64_t number, Loc
   if (x_desk.memory != nullptr) x_removals_seen = x_desk.memory->removals();
 }
 
-Status LocalSession::welcome(uint64_t link, const Domain& may_map) {
+Status LocalSession::welcome(uint64_t link, const Domain& may_map,
+                             std::shared_ptr<LocalHoldings> held) {
   TARN_CHECK(x_desk.is_server && is_waiting());
   TARN_ASSIGN_OR_RETURN(LocalArea::Made made, LocalArea::make());
   LocalNote note;
@@ -41,6 +42,7 @@ Status LocalSession::welcome(uint64_t link, const Domain& may_map) {
   TARN_RETURN_IF_ERROR(sent);
   x_link = link;
   x_may_map = may_map;
+  x_held = std::move(held);
   open(std::move(made.area));
   return Status::ok();
 }
@@ -78,6 +80,12 @@ void LocalSession::fail(Status why, uint64_t& counter) {
 void LocalSession::lose(Status why) {
   TARN_CHECK(!why.is_ok());
   x_keeps_pins = false;
+  if (x_failure.is_ok()) x_failure = std::move(why);
+}
+
+// For want of something on this side, which takes nothing away from the peer: its views stay.
+void LocalSession::give_up(Status why) {
+  TARN_CHECK(!why.is_ok());
   if (x_failure.is_ok()) x_failure = std::move(why);
 }
 
@@ -128,10 +136,11 @@ std::optional<Status> LocalSession::show(Bytes header, Bytes payload, SendDone& 
   shown.id = x_next_shown << kIndexBits | index;
   shown.done = std::move(done);
   shown.bytes = payload;
-  // What is not offered cannot be pinned; half of the places stay for copies.
-  shown.may_be_viewed = x_shown_count < kLocalShownMax / 2 &&
-                        x_viewable_bytes + payload.size() <= x_desk.pinned_bytes_max;
-  if (shown.may_be_viewed) x_viewable_bytes += payload.size();
+  shown.may_be_viewed = may_be_viewed(payload.size());
+  if (shown.may_be_viewed) {
+    x_viewable_bytes += payload.size();
+    x_held->viewable_bytes += payload.size();
+  }
   ++x_shown_count;
   x_writer->words().shown[index].store(shown.may_be_viewed ? shown.id : 0,
                                        std::memory_order_release);
@@ -145,6 +154,14 @@ std::optional<Status> LocalSession::show(Bytes header, Bytes payload, SendDone& 
   TARN_CHECK(write(record, header));
   x_desk.counters.shown_bytes += payload.size();
   return Status::ok();
+}
+
+// What is not offered cannot be pinned; half of the places stay for copies.
+bool LocalSession::may_be_viewed(uint64_t bytes) const {
+  const LocalLimits& limits = x_desk.limits;
+  return x_shown_count < kLocalShownMax / 2 && x_viewable_bytes + bytes <= limits.pinned_bytes &&
+         x_held->viewable_bytes + bytes <= limits.owner_pinned_bytes &&
+         x_held->ended < limits.owner_ended;
 }
 
 // False when the peer does not take files now: the payload is copied then.
@@ -290,11 +307,16 @@ void LocalSession::on_pinned(uint32_t id) {
   Shown* const shown = shown_as(id);
   if (shown == nullptr || shown->release || !shown->may_be_viewed || !x_desk.keeper) return;
   const auto word = x_writer->words().shown[id % kLocalShownMax].load(std::memory_order_acquire);
-  if (word != (id | kLocalPinned)) return;
-  shown->release = x_desk.keeper(shown->bytes);
-  if (!shown->release) return;
+  if (word == (id | kLocalPinned)) keep(*shown, Code::ok);
+}
+
+// The send of what is viewed ends, if somebody else keeps the bytes where they are.
+void LocalSession::keep(Shown& shown, Code code) {
+  if (shown.release || !x_desk.keeper) return;
+  shown.release = x_desk.keeper(shown.bytes);
+  if (!shown.release) return;
   ++x_kept;
-  x_desk.ended.add(std::exchange(shown->done, nullptr), Code::ok);
+  x_desk.ended.add(std::exchange(shown.done, nullptr), code);
 }
 
 void LocalSession::end_shown(Shown& shown, Code code) {
@@ -304,25 +326,37 @@ void LocalSession::end_shown(Shown& shown, Code code) {
     std::exchange(shown.release, nullptr)();
   }
   x_desk.ended.add(std::exchange(shown.done, nullptr), code);
-  if (shown.may_be_viewed) x_viewable_bytes -= shown.bytes.size();
+  if (shown.may_be_viewed) {
+    TARN_CHECK(x_held->viewable_bytes >= shown.bytes.size());
+    x_viewable_bytes -= shown.bytes.size();
+    x_held->viewable_bytes -= shown.bytes.size();
+  }
   shown.id = 0;
   --x_shown_count;
 }
 
 // What is owed to the peer.
 
-void LocalSession::owe_release(uint32_t id) {
+void LocalSession::owe(Owed owed) {
   LocalRecord record;
-  record.type = LocalRecord::Type::release;
-  record.id = id;
-  if (x_state == State::up && !write(record)) x_owed.push_back(id);
+  record.type = owed.type;
+  record.id = owed.id;
+  if (x_state == State::up && !write(record)) x_owed.push_back(owed);
 }
 
-void LocalSession::pay_releases() {
+void LocalSession::owe_release(uint32_t id) {
+  // After its release the peer knows no payload of that name any more.
+  std::erase_if(x_owed, [id](const Owed& each) {
+    return each.type == LocalRecord::Type::pinned && each.id == id;
+  });
+  owe({LocalRecord::Type::release, id});
+}
+
+void LocalSession::pay_owed() {
   while (!x_owed.empty()) {
     LocalRecord record;
-    record.type = LocalRecord::Type::release;
-    record.id = x_owed.back();
+    record.type = x_owed.back().type;
+    record.id = x_owed.back().id;
     if (!write(record)) return;
     x_owed.pop_back();
   }
@@ -339,7 +373,7 @@ size_t LocalSession::visit() {
   size_t done = read_records();
   if (x_state != State::up || !x_failure.is_ok()) return done;
   if (!x_takings.empty()) done += take_on();
-  if (!x_owed.empty()) pay_releases();
+  if (!x_owed.empty()) pay_owed();
   forget_gone();
   if (!x_queue.empty()) done += pump();
   if (x_writer->is_broken()) {
@@ -393,6 +427,8 @@ void LocalSession::end(Code code, bool frees_pinned) {
     const uint32_t was = x_writer->words().shown[index].exchange(0, std::memory_order_acq_rel);
     const bool is_pinned = was == (shown.id | kLocalPinned) && shown.may_be_viewed && x_keeps_pins;
     if (is_pinned) {
+      // It may last for as long as the peer lives, for which no send can wait.
+      keep(shown, code);
       ++x_pinned;
       continue;
     }
@@ -400,6 +436,7 @@ void LocalSession::end(Code code, bool frees_pinned) {
   }
   x_mappings.clear();
   if (x_pinned > 0) {
+    ++x_held->ended;
     (void)x_socket->send(LocalNote{});  // it sees that this side has closed
   } else {
     let_go_of_socket();
@@ -415,6 +452,10 @@ void LocalSession::let_go_of_socket() {
 
 void LocalSession::unpin_all() {
   TARN_CHECK(is_over());
+  if (x_pinned > 0) {
+    TARN_CHECK(x_held->ended > 0);
+    --x_held->ended;
+  }
   for (Shown& shown : x_shown) {
     if (shown.id != 0) end_shown(shown, Code::cancelled);
   }

@@ -20,9 +20,27 @@ namespace tarn::fabric {
 
 // Messages of one connection that wait for room; one more is overloaded.
 inline constexpr size_t kLocalQueueMax = 256;
-// Buffers that a server maps for one connection, and their bytes.
+// Buffers that a client may pass over one socket, and their bytes.
 inline constexpr size_t kLocalBuffersMax = 64;
 inline constexpr uint64_t kLocalBufferBytesMax = 64ull << 30;
+
+// What a port lets its peers hold. Past the first three it shows nothing that may be viewed, and
+// past the third it takes no more connections of the owner. Past the others it maps no more: what
+// lies there does not arrive (overloaded), as with a shortage of this process.
+struct LocalLimits {
+  uint64_t pinned_bytes = 256ull << 20;      // that one socket may view
+  uint64_t owner_pinned_bytes = 1ull << 30;  // and all of an owner
+  size_t owner_ended = 16;                   // connections that are over but for their views
+  size_t owner_mappings = 512;
+  size_t port_mappings = 2048;
+};
+
+// What the peers of one owner hold of a port, over all their sockets. One-thread (the port's).
+struct LocalHoldings {
+  uint64_t viewable_bytes = 0;  // may be viewed, or are
+  size_t ended = 0;             // sessions that are over but for their views
+  size_t mappings = 0;
+};
 
 // What peers did that they must not, and where payloads went. For metrics.
 struct LocalCounters {
@@ -43,8 +61,9 @@ struct LocalDesk {
   int epoll_fd = -1;                    // watches the sessions' sockets; not owned
   std::shared_ptr<LocalMemory> memory;  // may be null: everything is copied
   Handler handler;
-  Keeper keeper;                  // may be null
-  uint64_t pinned_bytes_max = 0;  // of one session; beyond it, its peer views nothing more
+  Keeper keeper;  // may be null
+  LocalLimits limits;
+  size_t mappings = 0;  // of all peers
   EndedCallbacks ended;
   LocalCounters counters;
   // A server's: says to which connection a hello belongs and opens the session, or refuses it.
@@ -63,8 +82,9 @@ class LocalSession {
   // `number` is the port's name for it.
   LocalSession(std::shared_ptr<LocalDesk> desk, uint64_t number, LocalSocket socket);
 
-  // A server's answer to a hello: shares new memory. Returns: ok, overloaded, unavailable.
-  Status welcome(uint64_t link, const Domain& may_map);
+  // A server's answer to a hello: shares new memory. `held` is what the client's owner holds.
+  // Returns: ok, overloaded, unavailable.
+  Status welcome(uint64_t link, const Domain& may_map, std::shared_ptr<LocalHoldings> held);
   // A client's greeting. Returns: ok, unavailable, overloaded.
   Status greet(const std::string& own_address, uint64_t link);
 
@@ -75,6 +95,8 @@ class LocalSession {
   size_t visit();
   // The socket is readable, or may be.
   void read_socket();
+  // The peer's process has ended, whoever else may hold its socket.
+  void bury_peer();
   // False: visit again first. True: the socket becomes readable when something is to do.
   bool arm();
 
@@ -150,6 +172,7 @@ class LocalSession {
   void open(std::shared_ptr<LocalArea> area);
   void fail(Status why, uint64_t& counter);
   void lose(Status why);
+  void give_up(Status why);
   void let_go_of_socket();
   void unpin_all();
   void on_note(const LocalNote& note, int passed);
@@ -163,8 +186,12 @@ class LocalSession {
   Shown* shown_as(uint32_t id);
   void on_release(uint32_t id);
   void on_pinned(uint32_t id);
+  void keep(Shown& shown, Code code);
   void end_shown(Shown& shown, Code code);
-  std::shared_ptr<const LocalMapping> mapping_of(uint64_t region);
+  // What the peer has passed, which is null where it was not mapped; nothing for what it has not.
+  std::optional<std::shared_ptr<const LocalMapping>> mapping_of(uint64_t region);
+  Result<std::shared_ptr<const LocalMapping>> map(int passed, uint64_t bytes);
+  bool may_be_viewed(uint64_t bytes) const;
   void end_incoming(Code code);
   bool advance(Taking& taking);
   size_t take_on();
@@ -177,8 +204,14 @@ class LocalSession {
   bool pump_front();
   bool push_bytes(Outgoing& front);
   bool write(LocalRecord record, Bytes header = {});
+  // What the peer is owed word of, once its ring has room.
+  struct Owed {
+    LocalRecord::Type type = LocalRecord::Type::none;
+    uint32_t id = 0;
+  };
+  void owe(Owed owed);
   void owe_release(uint32_t id);
-  void pay_releases();
+  void pay_owed();
   void ring_bell(std::atomic<uint32_t>& wanted);
 
   const std::shared_ptr<LocalDesk> x_shared;
@@ -189,6 +222,7 @@ class LocalSession {
   Status x_failure;
   uint64_t x_link = 0;
   Domain x_may_map{};
+  std::shared_ptr<LocalHoldings> x_held = std::make_shared<LocalHoldings>();
   std::shared_ptr<LocalArea> x_area;
   std::optional<LocalWriter> x_writer;
   std::optional<LocalReader> x_reader;
@@ -213,7 +247,8 @@ class LocalSession {
 
   Incoming x_incoming;
   std::deque<Taking> x_takings;
-  std::vector<uint32_t> x_owed;  // releases that found no room
+  std::vector<Owed> x_owed;  // what found no room; at most one for each payload
+  // Null: there was no room for it. What it shows from there does not arrive.
   std::unordered_map<uint64_t, std::shared_ptr<const LocalMapping>> x_mappings;
   uint64_t x_mapped_bytes = 0;
   size_t x_budget = 0;  // bytes that this visit may still copy

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <utility>
@@ -23,6 +25,10 @@ namespace {
 
 constexpr int kBacklog = 128;
 constexpr std::string_view kSuffix = ".sock";
+constexpr std::string_view kEarly = ".new";
+// A server is slower than that only when it was killed.
+constexpr time_t kEarlySecondsMax = 60;
+constexpr int kSoPeerPidFd = 77;  // SO_PEERPIDFD, which headers before Linux 6.5 lack
 constexpr size_t kNameDigits = 16;
 
 std::string in_words(int error) {
@@ -61,6 +67,10 @@ Result<int> new_socket() {
 
 bool connects(int fd, const sockaddr_un& address) {
   return ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+}
+
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
 // The one file that a message may bring; -1 for none. More than fit are closed by the kernel.
@@ -135,7 +145,7 @@ Result<LocalSocket::Listening> LocalSocket::listen(const LocalFolder& folder) {
   const std::string name = new_name();
   const std::string path = folder.path + "/" + name;
   // Under another name until it listens, so that what refuses to connect is dead.
-  const std::string early = path + ".new";
+  const std::string early = path + std::string(kEarly);
   TARN_ASSIGN_OR_RETURN(const sockaddr_un address, address_of(early));
   const auto fail = [&](const char* step) {
     const Status failed = unavailable(std::string("a unix socket in ") + folder.path + ": " + step +
@@ -175,6 +185,7 @@ void LocalSocket::close() {
 
 Result<LocalSocket> LocalSocket::accept() {
   const int fd = ::accept4(x_fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0 && is_shortage(errno)) return overloaded("no file to spare for a local client");
   if (fd < 0) return not_found("nobody waits");
   return LocalSocket(fd);
 }
@@ -214,10 +225,16 @@ Status LocalSocket::receive(LocalNote& note, int& passed) {
   const ssize_t got = ::recvmsg(x_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (got < 0) {
     const bool is_empty = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    return is_empty ? not_found("no note") : unavailable("the local peer is gone");
+    if (is_empty) return not_found("no note");
+    if (is_shortage(errno)) return overloaded("no memory for a note of a local peer");
+    return unavailable("the local peer is gone");
   }
   bool is_sound = true;
   passed = passed_with(message, is_sound);
+  // There is always room for one: none at all means that this process may open no more.
+  if ((message.msg_flags & MSG_CTRUNC) != 0 && passed < 0) {
+    return overloaded("no file to spare for what a local peer has passed");
+  }
   if (got == 0 && passed < 0) return unavailable("the local peer has gone");
   if (is_sound && got == static_cast<ssize_t>(sizeof(note)) && note.magic == LocalNote::kMagic) {
     return Status::ok();
@@ -226,18 +243,52 @@ Status LocalSocket::receive(LocalNote& note, int& passed) {
   return invalid_argument("no note of the local fabric came");
 }
 
+LocalProcess LocalProcess::behind(const LocalSocket& accepted) {
+  int fd = -1;
+  socklen_t size = sizeof(fd);
+  if (::getsockopt(accepted.fd(), SOL_SOCKET, kSoPeerPidFd, &fd, &size) == 0) {
+    return LocalProcess(fd);
+  }
+  if (errno != ENOPROTOOPT) return {};
+  ucred peer{};
+  size = sizeof(peer);
+  const bool is_visible =
+      ::getsockopt(accepted.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0;
+  return LocalProcess(is_visible ? static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0)) : -1);
+}
+
+LocalProcess::~LocalProcess() {
+  if (x_fd >= 0) ::close(x_fd);
+}
+
+namespace {
+
+bool is_dead(const std::string& path) {
+  const auto address = address_of(path);
+  const auto fd = new_socket();
+  if (!fd) return false;
+  const LocalSocket socket(*fd);
+  return address && !connects(*fd, *address) && errno == ECONNREFUSED;
+}
+
+// Its server was killed before it listened there.
+bool is_abandoned(const std::string& path) {
+  struct stat found {};
+  return ::lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode) &&
+         ::time(nullptr) - found.st_mtime > kEarlySecondsMax;
+}
+
+}  // namespace
+
 void sweep(const LocalFolder& folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> all(::opendir(folder.path.c_str()), ::closedir);
   if (all == nullptr) return;
   while (const dirent* const entry = ::readdir(all.get())) {
     const std::string name = entry->d_name;
-    if (!is_name(name)) continue;
     const std::string path = folder.path + "/" + name;
-    const auto address = address_of(path);
-    const auto fd = new_socket();
-    if (!fd) return;
-    const LocalSocket socket(*fd);
-    if (address && !connects(*fd, *address) && errno == ECONNREFUSED) ::unlink(path.c_str());
+    const bool is_early = name.ends_with(kEarly);
+    if (!is_name(is_early ? name.substr(0, name.size() - kEarly.size()) : name)) continue;
+    if (is_early ? is_abandoned(path) : is_dead(path)) ::unlink(path.c_str());
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "common/base/result.h"
 #include "common/fabric/fabric.h"
@@ -73,7 +74,8 @@ class LocalSocket {
   int fd() const { return x_fd; }
   void close();
 
-  // The next connection; nothing when there is none.
+  // Returns: the next connection, not_found (there is none now), overloaded (this process has no
+  // files to spare, and somebody waits).
   Result<LocalSocket> accept();
 
   // Hands the note, and `passed` unless it is -1, to the peer.
@@ -82,11 +84,34 @@ class LocalSocket {
 
   // The next note; `passed` is the file that came along and is the caller's, or -1.
   // Returns: ok, not_found (none now), unavailable (the peer is gone), invalid_argument (no note of
-  // ours, or more than one file).
+  // ours, or more than one file), overloaded (this process has no room for the file).
   Status receive(LocalNote& note, int& passed);
 
  private:
   int x_fd;
+};
+
+// The process that has connected a socket, which others may hold by now: readable when it has
+// ended. Movable. One-thread.
+class LocalProcess {
+ public:
+  // Holds nothing where the system cannot tell: before Linux 5.3, or from another container before
+  // Linux 6.5.
+  static LocalProcess behind(const LocalSocket& accepted);
+
+  LocalProcess() = default;
+  LocalProcess(LocalProcess&& other) noexcept : x_fd(std::exchange(other.x_fd, -1)) {}
+  LocalProcess& operator=(LocalProcess&& other) noexcept {
+    std::swap(x_fd, other.x_fd);
+    return *this;
+  }
+  ~LocalProcess();
+
+  int fd() const { return x_fd; }  // -1: holds nothing
+
+ private:
+  explicit LocalProcess(int fd) : x_fd(fd) {}
+  int x_fd = -1;
 };
 
 struct LocalSocket::Listening {
@@ -94,7 +119,8 @@ struct LocalSocket::Listening {
   std::string name;  // of the file in the folder
 };
 
-// Removes sockets from the folder that nobody listens at any more.
+// Removes sockets from the folder that nobody listens at any more, and those that were never
+// finished, if they are a minute old.
 void sweep(const LocalFolder& folder);
 
 }  // namespace tarn::fabric

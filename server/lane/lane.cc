@@ -260,10 +260,11 @@ Status Lane::connect_peer(const PeerSpec& spec) {
   options.link = spec.connection_id;
   options.on_lost = [this, id = spec.connection_id](Status) { x_service.remove_peer(id); };
   fabric::LocalPort* const local = local_of(*port);
-  TARN_ASSIGN_OR_RETURN(auto connection,
-                        local != nullptr
-                            ? local->connect_showing(std::move(options), domain_to_map(spec.ticket))
-                            : port->connect(std::move(options)));
+  TARN_ASSIGN_OR_RETURN(
+      auto connection,
+      local != nullptr ? local->connect_showing(std::move(options), domain_to_map(spec.ticket),
+                                                block::tenant_id(spec.ticket.holder.tenant).bytes)
+                       : port->connect(std::move(options)));
   return x_service.add_peer(spec, std::move(connection));
 }
 

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
+#include <ctime>
 #include <fstream>
 
 #include "common/base/fault_point.h"
@@ -36,6 +39,7 @@ class LocalPortTest : public testing::Test {
     x_pair.b().set_handler([&](uint64_t, Bytes, Payload&) { met = true; });
     ASSERT_TRUE(x_a_to_b->send(bytes_of("hello"), {}, {}).is_ok());
     ASSERT_TRUE(x_pair.until([&] { return met; }));
+    x_pair.b().set_handler({});
   }
 
   // The server's memory, as a slab of the domain.
@@ -219,6 +223,36 @@ TEST_F(LocalPortTest, WhatIsKeptForAViewEndsItsSend) {
   EXPECT_EQ(x_sends.total(), 1);
 }
 
+// A ring that is full for a moment is no reason for a get to wait for its deadline.
+TEST_F(LocalPortTest, AViewIsToldOfWhenTheRingHasRoomAgain) {
+  show_slab(kMine);
+  int kept = 0;
+  static_cast<LocalPort&>(x_pair.b()).set_keeper([&](Bytes) -> std::function<void()> {
+    ++kept;
+    return [&] { --kept; };
+  });
+  connect();
+  for (const bool is_released_early : {false, true}) {
+    const int before = x_sends.ends[Code::ok];
+    for (uint64_t i = 0; i < kLocalCells; ++i)
+      (void)x_a_to_b->send(bytes_of("x"), {}, {});
+    Result<View> seen = not_found("nothing came");
+    x_pair.a().set_handler([&](uint64_t, Bytes, Payload& payload) { seen = payload.view(); });
+    const Bytes part = x_slab.memory().first(5000);
+    ASSERT_TRUE(x_b_to_a->send(bytes_of("view"), {&part, 1}, x_sends.done()).is_ok());
+    for (int i = 0; i < 100 && !seen.has_value(); ++i)
+      x_pair.a().progress();
+    ASSERT_TRUE(seen.has_value()) << seen.error().to_string();
+    if (is_released_early) seen->release();
+    EXPECT_TRUE(x_pair.until([&] { return x_sends.ends[Code::ok] == before + 1; }));
+    EXPECT_EQ(kept, is_released_early ? 0 : 1);
+    seen->release();
+    EXPECT_TRUE(x_pair.until([&] { return kept == 0 && x_pair.a().idle(); }));
+  }
+  EXPECT_EQ(x_pair.counters_of_b().bad_records, 0u);
+  EXPECT_EQ(x_b_lost, 0);
+}
+
 TEST_F(LocalPortTest, ViewsPastTheCapAreRefusedAndCanBeCopied) {
   constexpr size_t kCap = 256 << 20;
   fill_slab();
@@ -377,6 +411,23 @@ TEST(LocalFolderTest, TheEnvironmentNamesTheDefaultOne) {
   unsetenv("TARN_LOCAL_DIR");
   ASSERT_TRUE(opened.has_value()) << opened.error().to_string();
   EXPECT_EQ(opened->fingerprint, folder.folder().fingerprint);
+}
+
+// Of a server that was killed before it listened; one that is about to keeps its own.
+TEST(LocalFolderTest, SocketsThatWereNeverFinishedAreSweptWhenTheyAreOld) {
+  const FolderOfTests folder;
+  const std::string path = folder.folder().path + "/0123456789abcdef.sock.new";
+  const LocalSocket early(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  ASSERT_EQ(::bind(early.fd(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  sweep(folder.folder());
+  EXPECT_TRUE(std::filesystem::exists(path)) << "it may be about to listen";
+  const timespec old[2] = {{::time(nullptr) - 120, 0}, {::time(nullptr) - 120, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), old, 0), 0);
+  sweep(folder.folder());
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(LocalFolderTest, SocketsOfTheDeadAreSwept) {
