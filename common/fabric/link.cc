@@ -64,6 +64,7 @@ Status check_put(const PutOp& op) {
 void clear_outcome(GetTarget& target) {
   target.code = Code::ok;
   target.bytes = 0;
+  target.took = false;
   target.generation = {};
   target.payload_crc = 0;
   target.block_bytes = target.block_crc = 0;

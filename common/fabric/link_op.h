@@ -69,10 +69,16 @@ struct GetTarget {
   // count. Where the fabric maps nothing the block is copied to where GetOp::make_room says.
   uint64_t view_bytes_max = 0;
 
+  // Where the same memory was handed to another operation, too, which asks another server: shared
+  // by both. The first answer with a block takes the memory; that of the other is `cancelled` and
+  // moves nothing. Null: nobody else has it. Not with views.
+  bool* taken = nullptr;
+
   // Out. ok: `bytes` lie in `into`, and their CRC32C was right. not_found, or corrupt: a miss. With
   // any code but ok the memory may hold rubbish.
   Code code = Code::ok;
   uint64_t bytes = 0;  // with invalid_argument: of the block, where `into` is larger; else 0
+  bool took = false;   // this operation has set `taken`
   Generation generation;
   uint32_t payload_crc = 0;
   // Of the whole block, where a piece of it was asked for; `payload_crc` is the piece's then, as

@@ -136,6 +136,11 @@ void Link::receive_block(Request& request, size_t item, const wire::GetReply& re
     settle(request, item, Code::invalid_argument);
     return;
   }
+  if (target.taken != nullptr && std::exchange(*target.taken, true)) {
+    settle(request, item, Code::cancelled);
+    return;
+  }
+  target.took = target.taken != nullptr;
   target.bytes = reply.payload_bytes;
   target.generation = reply.generation;
   target.payload_crc = reply.payload_crc;

@@ -79,6 +79,11 @@ std::vector<ConnectionInfo> Client::connections() const {
   return x_impl->core->io().connections();
 }
 
+ClientCounters Client::counters() const {
+  const sdk::Hedges::Counters& hedges = x_impl->core->io().hedge_counters();
+  return {hedges.asked_twice.load(), hedges.won.load()};
+}
+
 std::string version() {
   return "0.1.0 (UCX " + fabric::ucx_version() + ")";
 }

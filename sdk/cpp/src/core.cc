@@ -35,6 +35,9 @@ Result<std::shared_ptr<Core>> Core::open(ClientOptions options) {
   // gRPC and UCX do not work in a child of a process that has used them.
   static const ForkGuard first;
   if (first.is_child()) return unsupported(kForkedText);
+  if (!(options.hedge_fraction >= 0 && options.hedge_fraction <= 1)) {
+    return invalid_argument("hedge_fraction: must be 0 to 1");
+  }
   TARN_ASSIGN_OR_RETURN(auto source, CredentialSource::open(options));
   TARN_ASSIGN_OR_RETURN(auto channels, RouterChannels::open(source));
   const auto leave_if_forked = [](Core* core) {
@@ -67,6 +70,7 @@ Status Core::start(Ports ports) {
   io.ports = std::move(ports.ports);
   io.offers = std::move(ports.offers);
   io.spin = Micros(x_options.spin_us);
+  io.hedge_fraction = x_options.hedge_fraction;
   io.bytes_in_flight_max = std::max<uint64_t>(x_options.in_flight_bytes_max, 1);
   io.cluster = &x_cluster;
   io.connect = [this](ConnectCall call) { return begin_connect(std::move(call)); };

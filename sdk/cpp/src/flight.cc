@@ -54,6 +54,7 @@ bool Flight::turn(FlightDeck& deck) {
     x_wake_at = kNever;
   } else if (!x_awaits_places.load(std::memory_order_acquire)) {
     dispatch(deck);
+    if (x_in_flight > 0) hedge(deck);
   }
   if (x_unsettled > 0 || x_in_flight > 0) return false;
   end();
@@ -222,18 +223,31 @@ void Flight::end_round(FlightItem& item, uint32_t index, FlightDeck& deck) {
 void Flight::join_attempt(Peer& peer, uint32_t index, FlightDeck& deck) {
   FlightItem& item = x_items[index];
   Lane& lane = deck.peers->lane_for(peer, way_to(item.place.anchor, deck).position);
-  const auto open = std::find_if(x_open.begin(), x_open.end(), [&](const Attempt* attempt) {
-    return attempt->lane == &lane && attempt->pieces == item.is_piece &&
-           attempt->items.size() < fabric::kOpItemsMax;
-  });
-  const bool joins = kind() != Kind::put && open != x_open.end();
-  Attempt& attempt = joins ? **open : new_attempt(lane, peer);
+  Attempt& attempt = attempt_for(lane, peer, item, false);
   attempt.pieces = item.is_piece;
   attempt.items.push_back(index);
   item.state = State::in_flight;
+  if (kind() == Kind::get) {
+    TARN_CHECK(item.asks == 0);
+    item.asks = 1;
+    item.is_taken = false;
+    item.second_index = 0;
+  }
   item.waits_until = {};
   deck.bytes_in_flight += item.bytes;
   if (item.is_piece) x_layers->begin_piece(item.index, item.bytes);
+}
+
+Flight::Attempt& Flight::attempt_for(Lane& lane, const Peer& peer, const FlightItem& item,
+                                     bool is_second) {
+  const auto open = std::find_if(x_open.begin(), x_open.end(), [&](const Attempt* attempt) {
+    return attempt->lane == &lane && attempt->pieces == item.is_piece &&
+           attempt->is_second == is_second && attempt->items.size() < fabric::kOpItemsMax;
+  });
+  if (kind() != Kind::put && open != x_open.end()) return **open;
+  Attempt& attempt = new_attempt(lane, peer);
+  attempt.is_second = is_second;
+  return attempt;
 }
 
 Flight::Attempt& Flight::new_attempt(Lane& lane, const Peer& peer) {
@@ -245,6 +259,7 @@ Flight::Attempt& Flight::new_attempt(Lane& lane, const Peer& peer) {
   attempt.lane = &lane;
   attempt.server = peer.member.name;
   attempt.items.clear();
+  attempt.is_second = attempt.has_second = attempt.is_let_go = attempt.is_heard = false;
   x_open.push_back(&attempt);
   return attempt;
 }
@@ -270,6 +285,8 @@ void Flight::launch(Attempt& attempt, FlightDeck& deck) {
       break;
   }
   if (!sent.is_ok()) return on_refused(attempt, sent, deck);
+  attempt.heard = deck.now;
+  if (!attempt.is_second && may_be_hedged()) deck.hedges->on_asked(attempt.items.size());
   attempt.is_in_flight = true;
   ++x_in_flight;
 }
@@ -278,6 +295,10 @@ void Flight::launch(Attempt& attempt, FlightDeck& deck) {
 void Flight::on_refused(Attempt& attempt, const Status& why, FlightDeck& deck) {
   x_free.push_back(&attempt);
   for (const uint32_t index : attempt.items) {
+    if (kind() == Kind::get && --x_items[index].asks > 0) {
+      x_items[index].second_index = 0;
+      continue;
+    }
     if (why.code() == Code::overloaded || why.code() == Code::unavailable) {
       x_items[index].last_code = why.code();
       again(index, deck.now + kPollPause);

@@ -15,6 +15,7 @@
 #include "common/ring/ring.h"
 #include "sdk/cpp/src/chain_cache.h"
 #include "sdk/cpp/src/cluster_view.h"
+#include "sdk/cpp/src/hedges.h"
 #include "sdk/cpp/src/layer_book.h"
 #include "sdk/cpp/src/peer_table.h"
 #include "sdk/cpp/src/transfer.h"
@@ -64,6 +65,10 @@ struct FlightItem {
   // The io thread's.
   State state = State::ready;
   uint8_t owner_index = 0;
+  uint8_t second_index = 0;  // of the owner that is asked as well, or has failed; 0: none
+  uint8_t asks = 0;          // of gets: operations that ask for it now
+  bool is_taken = false;     // `into` is being filled, or has been
+  Code verdict = Code::ok;   // one of two servers has said that no other owner could say otherwise
   uint8_t round = 0;
   bool has_missed = false;    // an owner answered that it has no such block
   bool is_corrupt = false;    // an owner's bytes failed their checksum
@@ -89,7 +94,8 @@ struct FlightDeck {
   Instant now;
   uint64_t bytes_in_flight = 0;
   uint64_t bytes_in_flight_max = 0;
-  bool wants_refresh = false;    // of the config
+  bool wants_refresh = false;  // of the config
+  Hedges* hedges = nullptr;
   std::vector<MissedAt> missed;  // since the routers were last told
 };
 
@@ -98,7 +104,8 @@ struct FlightDeck {
 // IoLoop::submit on it is one-thread (the io loop's), but for the places of its items while it
 // awaits them: those are the thread's that locates them, which may outlast it. Ends once no memory
 // of it is in use.
-//   put.cc, get.cc, layers.cc: what an answer means; flight.cc: everything else.
+//   put.cc, get.cc, layers.cc: what an answer means; hedge.cc: a second server for a late block;
+//   flight.cc: everything else.
 class Flight {
  public:
   enum class Kind : uint8_t { put, get, exists };
@@ -145,19 +152,26 @@ class Flight {
  private:
   using State = FlightItem::State;
 
+  static constexpr uint32_t kAnswered = UINT32_MAX;
+
   // One operation on one link.
   struct Attempt {
     Flight* flight = nullptr;
     Lane* lane = nullptr;
     std::string server;
     uint64_t bytes = 0;
-    std::vector<uint32_t> items;
+    std::vector<uint32_t> items;  // of gets: kAnswered in place of those that have their answer
     std::vector<fabric::GetTarget> targets;
     std::vector<wire::BlockItem> keys;
     std::vector<Code> codes;
     std::variant<std::monostate, fabric::GetOp, fabric::PutOp, fabric::KeysOp> op;
     bool pieces = false;
     bool is_in_flight = false;
+    bool is_second = false;   // its blocks have been asked for elsewhere
+    bool has_second = false;  // they are asked for elsewhere, too, as far as they may be
+    bool is_let_go = false;   // none of its blocks is awaited any more
+    bool is_heard = false;    // the server has answered to some of it
+    Instant heard;            // when it last did, or was asked
   };
 
   // Where an extent's blocks go: those of a batch mostly share it with the one before.
@@ -179,7 +193,18 @@ class Flight {
   void end_round(FlightItem& item, uint32_t index, FlightDeck& deck);
   bool has_room(const FlightItem& item, const FlightDeck& deck) const;
   void join_attempt(Peer& peer, uint32_t index, FlightDeck& deck);
+  Attempt& attempt_for(Lane& lane, const Peer& peer, const FlightItem& item, bool is_second);
   Attempt& new_attempt(Lane& lane, const Peer& peer);
+  void hedge(FlightDeck& deck);
+  bool may_be_hedged() const;
+  bool is_late(const Attempt& attempt, const FlightDeck& deck);
+  void ask_second(Attempt& late, FlightDeck& deck);
+  Peer* second_owner(const FlightItem& item, ServerId first, FlightDeck& deck);
+  void note_answer(Attempt& attempt, const FlightItem& item, Code code);
+  bool is_left_to_other(FlightItem& item, const fabric::GetTarget& got);
+  bool awaits_none(const Attempt& attempt) const;
+  void let_go(Attempt& attempt);
+  void let_others_go(uint32_t index);
   void launch(Attempt& attempt, FlightDeck& deck);
   Status submit_get(Attempt& attempt, const fabric::LinkOp& head);
   Status submit_put(Attempt& attempt, const fabric::LinkOp& head);
@@ -189,6 +214,7 @@ class Flight {
 
   void make_room(Attempt& attempt, size_t target);
   void on_get_item(Attempt& attempt, size_t target);
+  void on_block(const Attempt& attempt, uint32_t index, fabric::GetTarget& got);
   void on_piece(uint32_t index, const fabric::GetTarget& got);
   bool suits(const Peer& peer, FlightItem& item);
   bool settle_piece(const FlightItem& item, Code code);
@@ -196,6 +222,7 @@ class Flight {
   void on_exists_end(Attempt& attempt, const fabric::KeysOp& op);
   void on_put_end(Attempt& attempt, const fabric::PutOp& op);
   void on_read_failure(uint32_t index, Code code);
+  bool note_failure(FlightItem& item, Code code);
   void note_miss(const Attempt& attempt, const FlightItem& item);
   void re_anchor(const FlightItem& full, const ring::BlockPlace& asked);
 
@@ -214,6 +241,7 @@ class Flight {
   std::deque<Attempt> x_attempts;
   std::vector<Attempt*> x_free;
   std::vector<Attempt*> x_open;         // being filled in this turn
+  std::vector<Attempt*> x_late;         // being given a second one in this turn
   std::unique_ptr<LayerBook> x_layers;  // of a layer-wise get
   Way x_way;
   size_t x_unsettled = 0;

@@ -1,5 +1,6 @@
 // What the answers to a get and to exists mean.
 #include <algorithm>
+#include <utility>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -10,12 +11,13 @@ namespace tarn::sdk {
 Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
   attempt.targets.assign(attempt.items.size(), {});
   for (size_t i = 0; i < attempt.items.size(); ++i) {
-    const FlightItem& item = x_items[attempt.items[i]];
+    FlightItem& item = x_items[attempt.items[i]];
     attempt.targets[i].shard = item.shard;
     attempt.targets[i].hash = item.hash;
     attempt.targets[i].into = item.into;
     if (item.is_piece) attempt.targets[i].offset = x_layers->offset_of(item.layer);
     attempt.targets[i].view_bytes_max = item.pin == nullptr ? 0 : item.bytes;
+    if (item.pin == nullptr && !item.is_piece) attempt.targets[i].taken = &item.is_taken;
   }
   fabric::GetOp& op = attempt.op.emplace<fabric::GetOp>();
   op.head = head.head;
@@ -49,9 +51,20 @@ void Flight::make_room(Attempt& attempt, size_t target) {
 }
 
 void Flight::on_get_item(Attempt& attempt, size_t target) {
-  TARN_CHECK(target < attempt.items.size());
-  const uint32_t index = attempt.items[target];
+  TARN_CHECK(target < attempt.items.size() && attempt.items[target] != kAnswered);
+  const uint32_t index = std::exchange(attempt.items[target], kAnswered);
   fabric::GetTarget& got = attempt.targets[target];
+  note_answer(attempt, x_items[index], got.code);
+  if (is_left_to_other(x_items[index], got)) {
+    stir();
+  } else {
+    on_block(attempt, index, got);
+  }
+  if (attempt.is_second || attempt.has_second) let_go(attempt);
+}
+
+// The last of the answers that count.
+void Flight::on_block(const Attempt& attempt, uint32_t index, fabric::GetTarget& got) {
   if (got.code == Code::ok && x_items[index].is_piece) {
     outcome_of(x_items[index]).server = attempt.server;
     on_piece(index, got);
@@ -61,6 +74,8 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
     outcome.bytes = got.bytes;
     outcome.server = attempt.server;
     settle(index, Code::ok);
+    if (attempt.is_second) x_deck->hedges->on_won();
+    if (x_items[index].asks > 0) let_others_go(index);
   } else {
     if (got.code == Code::not_found) note_miss(attempt, x_items[index]);
     // Who does not know a block's size learns it so.
@@ -98,31 +113,39 @@ void Flight::on_exists_end(Attempt& attempt, const fabric::KeysOp& op) {
   }
 }
 
-// One owner did not give the block: on to the next, unless no owner would.
-void Flight::on_read_failure(uint32_t index, Code code) {
-  FlightItem& item = x_items[index];
+// What an owner's answer says of the block; false where no other owner could say otherwise.
+bool Flight::note_failure(FlightItem& item, Code code) {
   TARN_CHECK(code != Code::ok);
-  if (x_stop_code != Code::ok) return settle(index, x_stop_code);
   switch (code) {
     case Code::not_found:
       item.has_missed = true;
-      break;
+      return true;
     case Code::corrupt:
       item.is_corrupt = true;
-      break;
+      return true;
     case Code::deadline_exceeded:
-      return settle(index, code);
     case Code::invalid_argument:
-      return settle(index, code, "slices: the block has another size");
     case Code::permission_denied:
-      return settle(index, code);
+      return false;
     default:
       item.skipped = true;
       item.last_code = code;
       x_deck->wants_refresh |= code == Code::unavailable || code == Code::stale_epoch;
-      break;
+      return true;
   }
-  ++item.owner_index;
+}
+
+// No owner that was asked gives the block: on to the next, unless no owner would.
+void Flight::on_read_failure(uint32_t index, Code code) {
+  FlightItem& item = x_items[index];
+  if (x_stop_code != Code::ok) return settle(index, x_stop_code);
+  if (!note_failure(item, code)) item.verdict = code;
+  if (item.verdict != Code::ok) {
+    const bool is_size = item.verdict == Code::invalid_argument;
+    return settle(index, item.verdict, is_size ? "slices: the block has another size" : "");
+  }
+  item.owner_index = static_cast<uint8_t>(std::max(item.owner_index, item.second_index) + 1);
+  item.second_index = 0;
   again(index, x_deck->now);
 }
 

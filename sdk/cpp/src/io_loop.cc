@@ -28,7 +28,10 @@ constexpr Nanos kShutDownMost = milliseconds(1500);
 }  // namespace
 
 IoLoop::IoLoop(Options options, fabric::Event event, fabric::Event unparked)
-    : x_options(std::move(options)), x_event(std::move(event)), x_unparked(std::move(unparked)) {
+    : x_options(std::move(options)),
+      x_event(std::move(event)),
+      x_unparked(std::move(unparked)),
+      x_hedges(x_options.hedge_fraction) {
   PeerTable::Options peers;
   peers.ports = x_options.ports;
   peers.offers = x_options.offers;
@@ -37,6 +40,7 @@ IoLoop::IoLoop(Options options, fabric::Event event, fabric::Event unparked)
   peers.on_change = [this] { x_peers_changed = true; };
   x_peers = std::make_unique<PeerTable>(std::move(peers));
   x_deck.peers = x_peers.get();
+  x_deck.hedges = &x_hedges;
   x_deck.bytes_in_flight_max = x_options.bytes_in_flight_max;
   for (const auto& port : x_options.ports) {
     port->set_handler([this](uint64_t number, fabric::Bytes header, fabric::Payload& payload) {

@@ -35,6 +35,7 @@ class IoLoop {
     std::vector<std::unique_ptr<fabric::Port>> ports;
     std::vector<fabric::Offer> offers;  // one for each port, best first
     Micros spin{50};
+    double hedge_fraction = 0;  // of the blocks of gets
     uint64_t bytes_in_flight_max = 0;
     const ClusterView* cluster = nullptr;
     // These begin something elsewhere and never block.
@@ -64,6 +65,8 @@ class IoLoop {
   void wake();
 
   std::vector<ConnectionInfo> connections() const;
+  // Of gets that asked a second server. Thread-safe.
+  const Hedges::Counters& hedge_counters() const { return x_hedges.counters(); }
   // The client's views, which the loop must outlive.
   ViewKeeper& views() { return x_views; }
 
@@ -124,6 +127,7 @@ class IoLoop {
   // Held by whoever does the loop's work, all that follows is theirs.
   Mutex x_work_mutex;
   std::unique_ptr<PeerTable> x_peers;
+  Hedges x_hedges;
   FlightDeck x_deck;
   std::vector<std::shared_ptr<Flight>> x_flights;
   std::vector<Wireup> x_closed;

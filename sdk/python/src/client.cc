@@ -253,7 +253,11 @@ void bind_client(nb::module_& module) {
           "Raises Error: unavailable (no worker is alive).")
       .def(
           "connections", [](const Client& self) { return self.connections(); },
-          "Returns a list of ConnectionInfo, one for each storage server that it has talked to.");
+          "Returns a list of ConnectionInfo, one for each storage server that it has talked to.")
+      .def(
+          "counters", [](const Client& self) { return self.counters(); },
+          "Returns ClientCounters: what this client has done since it was made.\n"
+          "Raises nothing.");
 }
 
 }  // namespace tarn::python

@@ -73,14 +73,16 @@ void bind_options(nb::module_& module) {
   record<ClientOptions>(
       module, "ClientOptions",
       "How to reach a cluster: endpoint (HOST:PORT,...), credentials (a folder), token, transport, "
-      "timeout_ms, spin_us (microseconds), in_flight_bytes_max (bytes).")
+      "timeout_ms, spin_us (microseconds), in_flight_bytes_max (bytes), hedge_fraction (0 to 1: of "
+      "the blocks of gets, how many may be asked of a second server when the first is late).")
       .def_rw("endpoint", &ClientOptions::endpoint)
       .def_rw("credentials", &ClientOptions::credentials)
       .def_rw("token", &ClientOptions::token)
       .def_rw("transport", &ClientOptions::transport)
       .def_rw("timeout_ms", &ClientOptions::timeout_ms)
       .def_rw("spin_us", &ClientOptions::spin_us)
-      .def_rw("in_flight_bytes_max", &ClientOptions::in_flight_bytes_max);
+      .def_rw("in_flight_bytes_max", &ClientOptions::in_flight_bytes_max)
+      .def_rw("hedge_fraction", &ClientOptions::hedge_fraction);
   record<CallOptions>(module, "CallOptions",
                       "timeout_ms (milliseconds, 0: the client's), copies (1 to 16 failure "
                       "domains), allow_less (bool), layer_ends (list of int: where each layer "
@@ -189,6 +191,12 @@ void bind_answers(nb::module_& module) {
       .def_ro("endpoint", &ConnectionInfo::endpoint)
       .def_ro("transport", &ConnectionInfo::transport)
       .def_ro("note", &ConnectionInfo::note);
+  record<ClientCounters>(module, "ClientCounters",
+                         "Since the client was made: blocks_asked_twice (see "
+                         "ClientOptions.hedge_fraction), blocks_from_second (of those, the second "
+                         "server was first).")
+      .def_ro("blocks_asked_twice", &ClientCounters::blocks_asked_twice)
+      .def_ro("blocks_from_second", &ClientCounters::blocks_from_second);
 }
 
 }  // namespace

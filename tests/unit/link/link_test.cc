@@ -283,6 +283,39 @@ TEST_F(LinkTest, CallbacksMaySubmitAndDestroy) {
   EXPECT_EQ(second.ends, 2);
 }
 
+TEST_F(LinkTest, OfTwoOperationsWithOneMemoryTheFirstAnswerTakesIt) {
+  Get first(1, kBytes.size());
+  Get second(1, kBytes.size());
+  bool taken = false;
+  second.targets[0].into = first.targets[0].into;
+  first.targets[0].taken = second.targets[0].taken = &taken;
+  ASSERT_TRUE(x_link->submit(first).is_ok());
+  ASSERT_TRUE(x_link->submit(second).is_ok());
+  const std::string others(kBytes.size(), 'x');
+  reply_misses(0, 0, 1);
+  EXPECT_FALSE(taken) << "an answer without a block takes nothing";
+  ASSERT_TRUE(x_link->submit(first).is_ok());
+
+  reply_block(1, 0, kBytes);
+  EXPECT_TRUE(second.targets[0].took && taken);
+  reply_block(2, 0, others);
+  EXPECT_EQ(first.targets[0].code, Code::cancelled);
+  EXPECT_FALSE(first.targets[0].took);
+  EXPECT_EQ(first.ends, 2);
+  land();
+  EXPECT_EQ(second.targets[0].code, Code::ok);
+  EXPECT_EQ(first.rooms[0].text(), kBytes);
+
+  // Whoever takes it and fails says so, and the memory is free for another.
+  taken = false;
+  ASSERT_TRUE(x_link->submit(second).is_ok());
+  EXPECT_FALSE(second.targets[0].took) << "what an earlier use has left is gone";
+  reply_block(3, 0, kBytes);
+  land(Code::unavailable);
+  EXPECT_EQ(second.targets[0].code, Code::unavailable);
+  EXPECT_TRUE(second.targets[0].took);
+}
+
 TEST_F(LinkTest, ATableFindsTheLinkByNumberOrByHeader) {
   LinkTable table;
   table.add(17, *x_link);

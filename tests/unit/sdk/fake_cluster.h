@@ -112,6 +112,8 @@ class FakeServer {
   void know_no_pieces();
   // Holds back what it would answer to pieces that begin at `offset` or later, until told again.
   void hold_pieces_from(uint32_t offset);
+  // Holds back what it would answer to gets of these blocks, until told again.
+  void hold_blocks(const std::vector<std::string>& hashes);
   // Requests for pieces that came, and for whole blocks.
   uint32_t piece_requests() const;
   uint32_t block_requests() const;

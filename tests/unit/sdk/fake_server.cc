@@ -52,6 +52,7 @@ class FakeServer::Inside {
   void judge(const std::string& hash, Code code);
   void know_no_pieces() { x_knows_pieces.store(false); }
   void hold_pieces_from(uint32_t offset) { x_hold_from.store(offset); }
+  void hold_blocks(const std::vector<std::string>& hashes);
   uint32_t piece_requests() const { return x_piece_requests.load(); }
   uint32_t block_requests() const { return x_block_requests.load(); }
 
@@ -70,6 +71,7 @@ class FakeServer::Inside {
   void put(Lane& lane, wire::Route route, const wire::PutRequest& put, fabric::Payload& payload);
   void get(Lane& lane, wire::Route route, const wire::GetRequest& get);
   void get_item(Lane& lane, wire::Route route, const wire::GetRequest& get, uint16_t i);
+  bool is_held(const wire::GetRequest& get, uint16_t i) const;
   size_t answer_held();
   void cancel_held(Lane& lane, uint64_t connection_id, uint64_t sequence);
   void exists(Lane& lane, wire::Route route, const wire::ExistsRequest& exists);
@@ -94,6 +96,7 @@ class FakeServer::Inside {
   std::map<std::string, Code> x_judged;  // by hash
   std::atomic<bool> x_knows_pieces{true};
   std::atomic<uint32_t> x_hold_from{UINT32_MAX};
+  std::vector<std::string> x_held_hashes;
   std::atomic<uint32_t> x_piece_requests{0};
   std::atomic<uint32_t> x_block_requests{0};
   struct Held {
@@ -365,7 +368,7 @@ void FakeServer::Inside::put(Lane& lane, wire::Route route, const wire::PutReque
 void FakeServer::Inside::get(Lane& lane, wire::Route route, const wire::GetRequest& get) {
   ++(get.pieces ? x_piece_requests : x_block_requests);
   for (uint16_t i = 0; i < get.items.size(); ++i) {
-    if (get.pieces && get.items[i].offset >= x_hold_from) {
+    if (is_held(get, i)) {
       x_held.push_back({&lane, route, get, i});
     } else {
       get_item(lane, route, get, i);
@@ -373,12 +376,24 @@ void FakeServer::Inside::get(Lane& lane, wire::Route route, const wire::GetReque
   }
 }
 
+bool FakeServer::Inside::is_held(const wire::GetRequest& get, uint16_t i) const {
+  if (get.pieces) return get.items[i].offset >= x_hold_from;
+  const std::lock_guard lock(x_mutex);
+  const auto held = [&](const std::string& hash) { return get.items[i].hash.view() == hash; };
+  return std::any_of(x_held_hashes.begin(), x_held_hashes.end(), held);
+}
+
+void FakeServer::Inside::hold_blocks(const std::vector<std::string>& hashes) {
+  const std::lock_guard lock(x_mutex);
+  x_held_hashes = hashes;
+}
+
 size_t FakeServer::Inside::answer_held() {
   size_t count = 0;
   for (size_t left = x_held.size(); left > 0; --left) {
     const Held held = x_held.front();
     x_held.pop_front();
-    if (held.get.items[held.item].offset >= x_hold_from) {
+    if (is_held(held.get, held.item)) {
       x_held.push_back(held);
     } else {
       get_item(*held.lane, held.route, held.get, held.item);
@@ -548,6 +563,10 @@ void FakeServer::judge(const std::string& hash, Code code) {
 
 void FakeServer::know_no_pieces() {
   x_inside->know_no_pieces();
+}
+
+void FakeServer::hold_blocks(const std::vector<std::string>& hashes) {
+  x_inside->hold_blocks(hashes);
 }
 
 void FakeServer::hold_pieces_from(uint32_t offset) {

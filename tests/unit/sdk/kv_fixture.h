@@ -66,6 +66,7 @@ class KvTest : public ::testing::Test {
     base.transport = has_ucx ? Transport::automatic : Transport::grpc;
     base.timeout_ms = options.timeout_ms;
     base.in_flight_bytes_max = options.in_flight_bytes_max;
+    base.hedge_fraction = options.hedge_fraction;
     auto connected = Client::connect(base);
     ASSERT_TRUE(connected) << connected.error().message;
     client.emplace(connected.value());

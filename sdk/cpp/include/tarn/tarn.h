@@ -18,43 +18,12 @@
 #include <vector>
 
 #include "tarn/expected.h"
+#include "tarn/options.h"
 
 namespace tarn {
 
 // 1 to 32 opaque bytes that name a block: from the engine, or from a Hasher.
 using BlockHash = std::string;
-
-// How bytes may travel to storage servers; `automatic` takes the best that both sides have. What
-// cannot be had falls back to grpc.
-// `local` is shared memory of one host, by a folder that both sides see (docs/LOCAL.md).
-enum class Transport : uint8_t { automatic, tcp, shm, grpc, local };
-
-struct ClientOptions {
-  // HOST:PORT of the routers, separated by commas. Empty: TARN_ENDPOINT, else the folder's.
-  std::string endpoint;
-  // A folder with ca.pem, endpoint and a token or certificate, as `tarn dev` and `tarn token
-  // create` write it. Empty: TARN_CREDENTIALS, else that of `tarn dev` (~/.tarn/dev).
-  std::string credentials;
-  // Overrides the folder's token.
-  std::string token;
-  Transport transport = Transport::automatic;
-  // Deadline of calls that name none.
-  uint32_t timeout_ms = 10'000;
-  // How long the SDK's thread looks for work before it sleeps; 0 saves the most CPU.
-  uint32_t spin_us = 50;
-  // Payload memory that may be in flight at once; more waits its turn.
-  uint64_t in_flight_bytes_max = uint64_t{256} << 20;
-};
-
-struct CallOptions {
-  uint32_t timeout_ms = 0;  // 0: ClientOptions::timeout_ms
-  // In distinct failure domains, to acknowledge a put: 1 is class `memory`, more `replicated`.
-  uint32_t copies = 1;
-  bool allow_less = false;  // accept fewer, told by kept_less, where domains are too few
-  // get_kv: where each layer ends within a block, in bytes, the last at the block's size: the
-  // Transfer tells of each layer as it has landed in all blocks, in order. At most 1,024.
-  std::vector<uint32_t> layer_ends = {};
-};
 
 // One KV geometry: KV of different spaces never mixes. All fields together are its identity.
 struct SpaceSpec {
@@ -350,6 +319,12 @@ struct ConnectionInfo {
   std::string note;       // why nothing better was taken
 };
 
+// Since the client was made.
+struct ClientCounters {
+  uint64_t blocks_asked_twice = 0;  // see ClientOptions::hedge_fraction
+  uint64_t blocks_from_second = 0;  // of those: the second server was first
+};
+
 class Client {
  public:
   // Proves who it is to a router. Returns: ok, unavailable, unauthenticated, invalid_argument.
@@ -369,6 +344,7 @@ class Client {
 
   // One for each storage server that this client has talked to.
   std::vector<ConnectionInfo> connections() const;
+  ClientCounters counters() const;
 
  private:
   struct Impl;
