@@ -84,6 +84,16 @@ UcxPeer* UcxPeers::owner_of(ucp_ep_h endpoint) const {
   return found == x_by_endpoint.end() ? nullptr : found->second;
 }
 
+UcxPeer* UcxPeers::to_let_in(const UcxKnock& knock) const {
+  for (const UcxPeer* const peer : open_to(knock.port_id)) {
+    for (const UcxEndpoint& each : peer->endpoints)
+      if (each.address == knock.address) return nullptr;
+  }
+  UcxPeer* const peer = to_adopt_for(knock.port_id);
+  const bool has_room = peer != nullptr && peer->endpoints.size() < kUcxEndpointsOfPeerMax;
+  return has_room ? peer : nullptr;
+}
+
 void UcxPeers::note_knock(UcxKnock knock) {
   if (x_knocks.size() == kUcxKnocksMax) x_knocks.pop_front();
   x_knocks.push_back(std::move(knock));
@@ -97,6 +107,7 @@ std::vector<UcxKnock> UcxPeers::take_knocks() {
       [this](const UcxKnock& knock) { return !x_by_port.contains(knock.port_id); });
   std::vector<UcxKnock> knocks(std::make_move_iterator(taken),
                                std::make_move_iterator(x_knocks.end()));
+  std::reverse(knocks.begin(), knocks.end());
   x_knocks.erase(taken, x_knocks.end());
   return knocks;
 }

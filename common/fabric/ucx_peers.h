@@ -20,11 +20,17 @@ struct UcxSender;
 
 // Knocks that wait for a connection to the port that they are of; one more lets another one go.
 inline constexpr size_t kUcxKnocksMax = 4096;
+// Endpoints of one connection, ever; and sends that wait until the other port lets it in.
+inline constexpr size_t kUcxEndpointsOfPeerMax = 4;
+inline constexpr size_t kUcxWaitingMax = 64;
+// How long sends wait for that before the connection counts as lost.
+inline constexpr Nanos kUcxWelcomeWait = std::chrono::seconds(2);
 
 // An endpoint of UCX, from its making until UCX has closed it.
 struct UcxEndpoint {
   ucp_ep_h handle = nullptr;
   void* close_request = nullptr;  // while UCX closes it
+  std::string address;            // of the worker that knocked; empty of an outgoing one
   bool failed = false;
   bool closed = false;
 };
@@ -83,21 +89,25 @@ class UcxPeers {
   size_t open_count() const;
   // Which of several connections to one port is meant cannot be told: 0.
   uint64_t link_of(uint64_t port_id) const;
-  // The newest that has nothing coming in yet, else the newest; null where none is open.
-  UcxPeer* to_adopt_for(uint64_t port_id) const;
-
   void bind(ucp_ep_h endpoint, UcxPeer* peer) { x_by_endpoint[endpoint] = peer; }
   void unbind(ucp_ep_h endpoint) { x_by_endpoint.erase(endpoint); }
+  // Where a knock is to be let in; null for one too many, and for a sender that has been let in
+  // already: UCX aborts where one is twice.
+  UcxPeer* to_let_in(const UcxKnock& knock) const;
   // Whose messages come over it; null when it is nobody's yet.
   UcxPeer* owner_of(ucp_ep_h endpoint) const;
 
   void note_knock(UcxKnock knock);
-  // Those of ports that have an open connection now; each once.
+  // Those of ports that have an open connection now; each once, the newest first: an older one may
+  // be of a connection that is no more.
   std::vector<UcxKnock> take_knocks();
   // Whether there may be such.
   bool has_knocks() const { return x_knocks_to_look_at; }
 
  private:
+  // The newest that has nothing coming in yet, else the newest; null where none is open.
+  UcxPeer* to_adopt_for(uint64_t port_id) const;
+
   UcxWorker* const x_worker;
   const size_t x_slots_max;
   std::vector<std::unique_ptr<UcxPeer>> x_slots;

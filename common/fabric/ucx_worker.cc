@@ -211,7 +211,7 @@ Status UcxWorker::begin_outgoing(UcxPeer* peer, uint64_t port_id, const std::str
   TARN_ASSIGN_OR_RETURN(peer->outgoing, create_endpoint(sender->worker, address, peer));
   ++sender->endpoints;
   peer->sender = sender;
-  peer->endpoints.push_back({.handle = peer->outgoing});
+  peer->endpoints.push_back({.handle = peer->outgoing, .address = {}});
   return Status::ok();
 }
 
@@ -228,19 +228,21 @@ void UcxWorker::on_knock(Bytes header) {
 // Outside of UCX's callbacks.
 void UcxWorker::answer_knocks() {
   TARN_DCHECK(!x_in_ucx);
-  for (const UcxKnock& knock : x_peers.take_knocks())
-    let_in(x_peers.to_adopt_for(knock.port_id), knock.address);
+  for (const UcxKnock& knock : x_peers.take_knocks()) {
+    UcxPeer* const peer = x_peers.to_let_in(knock);
+    if (peer != nullptr) let_in(peer, knock.address);
+  }
 }
 
 // Makes the endpoint that the sender behind `address` is to be heard over, ours to close.
 void UcxWorker::let_in(UcxPeer* peer, const std::string& address) {
-  TARN_CHECK(peer != nullptr && peer->state == UcxPeer::State::open);
+  TARN_CHECK(peer->state == UcxPeer::State::open);
   const Result<ucp_ep_h> made = create_endpoint(x_receiver, address, peer);
   if (!made) {
     log::warn("a knock is not answered: {}", made.error().to_string());
     return;
   }
-  peer->endpoints.push_back({.handle = *made});
+  peer->endpoints.push_back({.handle = *made, .address = address});
   x_peers.bind(*made, peer);
   x_notes.push_back({{peer, peer->generation}, *made, kUcxWelcomeId});
 }
@@ -297,6 +299,18 @@ Result<ucp_ep_h> UcxWorker::create_endpoint(ucp_worker_h worker, const std::stri
   return endpoint;
 }
 
+// Connections whose messages have waited for too long.
+void UcxWorker::lose_unwelcome() {
+  TARN_DCHECK(!x_in_ucx);
+  const Instant now = x_options.clock->now();
+  while (!x_unwelcome.empty() && x_unwelcome.front().give_up <= now) {
+    const PeerRef ref = x_unwelcome.front().peer;
+    x_unwelcome.pop_front();
+    const bool waits = is_current(ref) && ref.peer->state == UcxPeer::State::open;
+    if (waits && !ref.peer->is_welcome) lose(ref.peer, UCS_ERR_TIMED_OUT);
+  }
+}
+
 bool UcxWorker::is_current(PeerRef ref) const {
   return x_receiver != nullptr && ref.peer->generation == ref.generation;
 }
@@ -306,6 +320,9 @@ Status UcxWorker::send(PeerRef to, Bytes header, std::span<const Bytes> payload,
   if (!is_current(to) || to.peer->closed_by_user) return unavailable("the connection is closed");
   if (to.peer->state != UcxPeer::State::open) return unavailable("the peer is gone");
   if (TARN_FAULT_POINT("fabric.ucx_send")) return unavailable("fault point fabric.ucx_send");
+  if (to.peer->waiting.size() == kUcxWaitingMax) {
+    return overloaded("the other UCX port has not let this one in yet");
+  }
   UcxOperation* const operation = x_sends.take();
   if (operation == nullptr) return overloaded("the UCX port has all the sends it may have");
   operation->worker = this;
@@ -320,6 +337,9 @@ Status UcxWorker::send(PeerRef to, Bytes header, std::span<const Bytes> payload,
   if (to.peer->is_welcome) {
     post(operation, payload);
   } else {
+    if (to.peer->waiting.empty()) {
+      x_unwelcome.push_back({to, x_options.clock->now() + kUcxWelcomeWait});
+    }
     operation->payload.assign(payload.begin(), payload.end());
     to.peer->waiting.push_back(operation);
   }
@@ -576,6 +596,7 @@ size_t UcxWorker::progress() {
   if (x_peers.has_knocks()) answer_knocks();
   if (!x_notes.empty()) send_notes();
   if (!x_welcomed.empty()) send_waiting();
+  if (!x_unwelcome.empty()) lose_unwelcome();
   if (!x_ailing.empty()) close_failed();
   if (!x_closing.empty()) finish_closing();
   if (x_senders->may_drop()) x_senders->drop_unused(x_options.clock->now());

@@ -2,6 +2,7 @@
 
 #include <ucp/api/ucp.h>
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,6 +70,7 @@ class UcxWorker {
   void send_notes();
   void on_welcome(UcxSender* sender, Bytes header);
   void send_waiting();
+  void lose_unwelcome();
   void free_slot(UcxPeer* peer);
   void lose(UcxPeer* peer, ucs_status_t why);
   void receive(UcxPeer* peer, void* descriptor, std::span<const MutableBytes> into,
@@ -108,6 +110,11 @@ class UcxWorker {
     unsigned id;
   };
   std::vector<Note> x_notes;
+  struct Unwelcome {
+    PeerRef peer;
+    Instant give_up;
+  };
+  std::deque<Unwelcome> x_unwelcome;  // in the order of their ends
   std::vector<UcxPeer*> x_closing;
   std::vector<UcxPeer*> x_ailing;    // open, with an incoming endpoint that failed
   std::vector<UcxPeer*> x_welcomed;  // whose messages need not wait any more

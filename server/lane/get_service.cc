@@ -27,6 +27,7 @@ void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& re
   work->miss_count = 0;
   work->in_flight = 0;
   work->is_stalled = false;
+  work->summed = {};
   ++peer.requests;
   ++peer.gets;
   advance(*work);
@@ -53,6 +54,10 @@ void GetService::step(Work& work) {
   if (work.peer->is_closed) {
     work.next = static_cast<uint16_t>(work.request.items.size());
     work.miss_count = 0;
+    return;
+  }
+  if (work.request.pieces && x_summed >= kSummedPerTurnMax) {
+    work.is_stalled = x_sums_wait = true;
     return;
   }
   work.is_reading = true;
@@ -111,10 +116,19 @@ wire::GetReply GetService::reply_for(const Work& work, const Sending& sending) c
   reply.payload_crc = header.payload_crc;
   if (!work.request.pieces) return reply;
   reply.is_piece = true;
-  reply.payload_crc = block::crc32c(0, sending.payload.data(), sending.payload.size());
+  reply.payload_crc = work.summed.crc;
   reply.block_bytes = static_cast<uint32_t>(header.payload_bytes);
   reply.block_crc = header.payload_crc;
   return reply;
+}
+
+// Once a piece, however often it is tried.
+void GetService::sum_piece(Work& work, const Sending& sending) {
+  const std::span<const std::byte> piece = sending.payload;
+  const Generation generation = sending.pin.header().generation;
+  if (work.summed.piece == piece.data() && work.summed.generation == generation) return;
+  x_summed += piece.size();
+  work.summed = {piece.data(), generation, block::crc32c(0, piece.data(), piece.size())};
 }
 
 // False when the fabric cannot take it now: the same item is tried again later.
@@ -132,7 +146,10 @@ bool GetService::send(Work& work, store::Pin pin) {
   free->pin = std::move(pin);
   free->payload = free->pin.bytes();
   const wire::GetItem& item = work.request.items[work.next];
-  if (work.request.pieces) free->payload = free->payload.subspan(item.offset, item.bytes_max);
+  if (work.request.pieces) {
+    free->payload = free->payload.subspan(item.offset, item.bytes_max);
+    sum_piece(work, *free);
+  }
   const Status sent =
       x_desk.replies.send_block(*work.peer, {work.route, reply_for(work, *free), free->payload},
                                 [this, free](Code code) { on_sent(*free, code); });
@@ -199,7 +216,9 @@ void GetService::cancel(const Peer& peer, uint64_t sequence) {
 
 size_t GetService::tick(Instant now) {
   size_t done = 0;
-  x_works.for_each([&](Work& work) {
+  x_summed = 0;
+  x_sums_wait = false;
+  x_works.for_each_in_turn([&](Work& work) {
     if (work.deadline + kForceCloseAfter < now && work.in_flight > 0 && !work.peer->is_closed) {
       x_desk.metrics.forced_closes.add();
       x_desk.peers.close(*work.peer);
@@ -213,7 +232,8 @@ size_t GetService::tick(Instant now) {
     // One that stalls again is no work done: the lane may sleep.
     if (is_late || !work.is_stalled) ++done;
   });
-  return done;
+  // Who waits for the next turn keeps the lane awake.
+  return done + (x_sums_wait ? 1 : 0);
 }
 
 }  // namespace tarn::lane

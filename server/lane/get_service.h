@@ -22,6 +22,9 @@ class GetService {
   static constexpr size_t kGetsMax = (kFreePerTaken + 1) * 2 * kCreditsPromised;
   static constexpr size_t kSendsPerGetMax = 8;
   static constexpr size_t kSendsMax = 768;
+  // Of pieces that get their checksum in one turn of the lane, and a piece more; and those of reads
+  // that end in it.
+  static constexpr uint64_t kSummedPerTurnMax = 8ull << 20;
 
   explicit GetService(Desk& desk) : x_desk(desk), x_works(kGetsMax) {}
 
@@ -45,6 +48,13 @@ class GetService {
     store::Pin pin;
     std::span<const std::byte> payload;  // of the pin's block
   };
+  // The checksum of a piece, kept while the fabric does not take it. The same place in the same
+  // generation holds the same bytes.
+  struct Summed {
+    const std::byte* piece = nullptr;
+    Generation generation;
+    uint32_t crc = 0;
+  };
   struct Work {
     bool in_use = false;
     bool is_advancing = false;
@@ -60,6 +70,7 @@ class GetService {
     uint16_t miss_count = 0;  // items before `next` that share one answer not sent yet
     Code miss_code = Code::ok;
     uint32_t in_flight = 0;
+    Summed summed;
     std::array<Sending, kSendsPerGetMax> sends;
   };
 
@@ -68,6 +79,7 @@ class GetService {
   void on_read(Work& work, Result<store::Pin> pin);
   static bool fits(const wire::GetRequest& request, size_t item, uint64_t block_bytes);
   wire::GetReply reply_for(const Work& work, const Sending& sending) const;
+  void sum_piece(Work& work, const Sending& sending);
   bool send(Work& work, store::Pin pin);
   static bool is_fair(uint32_t taken, size_t free) {
     return taken < (free + kFreePerTaken - 1) / kFreePerTaken;
@@ -81,7 +93,9 @@ class GetService {
 
   Desk& x_desk;
   Pool<Work> x_works;
-  size_t x_sends = 0;  // blocks in flight
+  size_t x_sends = 0;        // blocks in flight
+  uint64_t x_summed = 0;     // bytes in this turn
+  bool x_sums_wait = false;  // for the next one
 };
 
 }  // namespace tarn::lane

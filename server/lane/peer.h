@@ -43,6 +43,8 @@ struct Peer {
   uint64_t bytes = 0;     // of their payloads
   uint32_t gets = 0;      // of the requests
   uint32_t sends = 0;     // blocks on their way to it
+  uint32_t parked = 0;    // answers that its connection has not taken yet
+  uint64_t full_at = 0;   // the flush in which it took no more of them
   bool is_closed = false;
 
   bool is_server() const { return ticket.allows(auth::right::kReplicate); }

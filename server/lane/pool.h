@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "common/base/check.h"
@@ -45,8 +46,22 @@ class Pool {
     }
   }
 
+  // The same; each call begins with the next one, so that nobody always comes first.
+  template <typename Visit>
+  void for_each_in_turn(Visit visit) {
+    const size_t first = x_first;
+    bool is_first = true;
+    for (size_t i = 0; i < x_all.size(); ++i) {
+      const size_t at = (first + i) % x_all.size();
+      if (!x_all[at]->in_use) continue;
+      if (std::exchange(is_first, false)) x_first = at + 1;
+      visit(*x_all[at]);
+    }
+  }
+
  private:
   const size_t x_capacity;
+  size_t x_first = 0;
   std::vector<std::unique_ptr<T>> x_all;
   std::vector<T*> x_free;
 };

@@ -23,34 +23,46 @@ void Replies::tell(Peer& peer, wire::Route route, const Refusal& why) {
 void Replies::send_signed(Peer& peer) {
   TARN_CHECK(peer.connection != nullptr);
   wire::sign(x_out, peer.guarded.mac);
-  const Status sent = peer.connection->send(x_out.view(), {}, {});
-  if (sent.is_ok()) return;
-  if (sent.code() == Code::overloaded && x_parked.size() < kParkedMax) {
-    ++peer.requests;
-    x_parked.push_back({&peer, x_out});
-    return;
+  if (peer.parked == 0) {
+    const Status sent = peer.connection->send(x_out.view(), {}, {});
+    if (sent.is_ok()) return;
+    if (sent.code() != Code::overloaded) return x_peers.close(peer);
   }
-  x_peers.close(peer);
+  if (x_parked.size() == kParkedMax || peer.parked == kParkedOfPeerMax) return x_peers.close(peer);
+  ++peer.requests;
+  ++peer.parked;
+  x_parked.push_back({&peer, x_out});
+}
+
+// False while its peer takes no more.
+bool Replies::flush(Parked& parked) {
+  Peer& peer = *parked.peer;
+  if (peer.is_closed) return true;
+  if (peer.full_at == x_flushes) return false;
+  const Status sent = peer.connection->send(parked.header.view(), {}, {});
+  if (sent.code() == Code::overloaded) {
+    peer.full_at = x_flushes;
+    return false;
+  }
+  if (!sent.is_ok()) x_peers.close(peer);
+  return true;
 }
 
 size_t Replies::flush() {
-  size_t count = 0;
-  for (; !x_parked.empty(); ++count) {
-    Parked& oldest = x_parked.front();
-    Peer& peer = *oldest.peer;
-    if (!peer.is_closed) {
-      const Status sent = peer.connection->send(oldest.header.view(), {}, {});
-      if (sent.code() == Code::overloaded) return count;
-      if (!sent.is_ok()) x_peers.close(peer);
-    }
+  ++x_flushes;
+  return std::erase_if(x_parked, [this](Parked& parked) {
+    if (!flush(parked)) return false;
+    Peer& peer = *parked.peer;
+    TARN_CHECK(peer.requests > 0 && peer.parked > 0);
     --peer.requests;
-    x_parked.pop_front();
-  }
-  return count;
+    --peer.parked;
+    return true;
+  });
 }
 
 Status Replies::send_block(Peer& peer, const Block& block, fabric::SendDone done) {
   if (peer.is_closed) return unavailable("the connection is closed");
+  if (peer.parked > 0) return overloaded("older answers wait");
   wire::encode(block.route, block.message, x_out);
   wire::sign(x_out, peer.guarded.mac);
   const fabric::Bytes part = block.payload;

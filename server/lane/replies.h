@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <list>
 #include <string_view>
 
 #include "common/base/fault_point.h"
@@ -12,11 +12,13 @@
 
 namespace tarn::lane {
 
-// Signs and sends answers. An answer that the fabric cannot take now is kept and sent later; a peer
-// for which too many are kept is closed. One-thread (the lane's). Limit: kParkedMax answers wait.
+// Signs and sends answers, those of one peer in their order. An answer that the fabric cannot take
+// now is kept and sent later; a peer for which too many are kept is closed, and delays nobody
+// else's. One-thread (the lane's). Limits: kParkedMax answers wait, kParkedOfPeerMax of one peer.
 class Replies {
  public:
-  static constexpr size_t kParkedMax = 1024;
+  static constexpr size_t kParkedMax = 4096;
+  static constexpr size_t kParkedOfPeerMax = 2 * kCreditsPromised;
 
   Replies(Peers& peers, LaneMetrics& metrics) : x_peers(peers), x_metrics(metrics) {}
 
@@ -45,8 +47,8 @@ class Replies {
     wire::GetReply message;
     std::span<const std::byte> payload;
   };
-  // Returns: ok (`done` will be called), overloaded (try again later), unavailable (the peer is
-  // gone).
+  // Returns: ok (`done` will be called), overloaded (try again later; also while answers wait),
+  // unavailable (the peer is gone).
   Status send_block(Peer& peer, const Block& block, fabric::SendDone done);
 
   // Sends what was kept; call it now and then.
@@ -61,11 +63,13 @@ class Replies {
   };
 
   void send_signed(Peer& peer);
+  bool flush(Parked& parked);
 
   Peers& x_peers;
   LaneMetrics& x_metrics;
   wire::HeaderBuffer x_out;
-  std::deque<Parked> x_parked;
+  std::list<Parked> x_parked;
+  uint64_t x_flushes = 0;
 };
 
 }  // namespace tarn::lane

@@ -98,6 +98,8 @@ class PyView {
 
   const View& view() const { return x_view; }
   void release();
+  // Without the GIL. Raises what View::verify returns.
+  void verify();
   int get_buffer(PyObject* self, Py_buffer* into, int flags);
   void release_buffer();
 

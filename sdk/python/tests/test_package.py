@@ -1,6 +1,7 @@
 """The package against a real `tarn dev`: memory, the GIL, threads, errors, leaks and fork()."""
 
 import array
+import concurrent.futures
 import gc
 import mmap
 import os
@@ -372,6 +373,27 @@ class Views(PackageCase):
         with self.assertRaises(tarn.Error) as raised:
             view.verify()
         self.assertEqual(raised.exception.outcome, Outcome.miss)
+
+    def test_stay_while_they_are_verified(self):
+        data = random.Random(7).randbytes(16 << 20)
+        self.assertEqual(self.put(b"large", data).outcome, Outcome.ok)
+        _, views = self.look(*[b"large"] * 4, bytes_max=len(data))
+        ready = threading.Barrier(2)
+
+        def verify_all():
+            for view in views:
+                ready.wait()
+                try:
+                    view.verify()
+                except tarn.Error as error:
+                    self.assertEqual(error.outcome, Outcome.miss, "released before it began")
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            verified = pool.submit(verify_all)
+            for view in views:
+                ready.wait()
+                view.release()
+            verified.result(timeout=20)
 
     def test_of_nothing_are_empty(self):
         transfer, (view, none) = self.look(self.stored(), b"nowhere")

@@ -58,18 +58,36 @@ TEST(UcxPeers, TheLinkIsToldWhereOneConnectionIsOpen) {
   EXPECT_EQ(peers.open_count(), 2u);
 }
 
-TEST(UcxPeers, AnEndpointGoesToTheNewestThatHasNoneComingIn) {
+TEST(UcxPeers, AKnockIsLetInWhereNobodyIsYet) {
   UcxPeers peers(nullptr, 8);
-  EXPECT_EQ(peers.to_adopt_for(7), nullptr);
+  int senders = 0;
+  const auto knock = [&] { return UcxKnock{7, "sender-" + std::to_string(senders++)}; };
+  EXPECT_EQ(peers.to_let_in(knock()), nullptr);
   UcxPeer* const oldest = open_to(peers, 7, 1);
   UcxPeer* const middle = open_to(peers, 7, 2);
   UcxPeer* const newest = open_to(peers, 7, 3);
-  EXPECT_EQ(peers.to_adopt_for(7), newest);
+  EXPECT_EQ(peers.to_let_in(knock()), newest);
   newest->endpoints.push_back({});
-  EXPECT_EQ(peers.to_adopt_for(7), middle);
+  EXPECT_EQ(peers.to_let_in(knock()), middle);
   middle->endpoints.push_back({});
   oldest->endpoints.push_back({});
-  EXPECT_EQ(peers.to_adopt_for(7), newest) << "all have one: another of its senders";
+  EXPECT_EQ(peers.to_let_in(knock()), newest) << "all have one: another of its senders";
+}
+
+// Each costs an endpoint, which leads wherever the knock says.
+TEST(UcxPeers, OneConnectionLetsInAFew) {
+  UcxPeers peers(nullptr, 1);
+  UcxPeer* const peer = open_to(peers, 7, 1);
+  const UcxKnock first{7, "sender"};
+  ASSERT_EQ(peers.to_let_in(first), peer);
+  peer->endpoints.push_back({.address = first.address});
+  EXPECT_EQ(peers.to_let_in(first), nullptr) << "this one is in";
+  for (size_t i = peer->endpoints.size(); i < kUcxEndpointsOfPeerMax; ++i) {
+    const UcxKnock other{7, "sender-" + std::to_string(i)};
+    ASSERT_EQ(peers.to_let_in(other), peer);
+    peer->endpoints.push_back({.address = other.address});
+  }
+  EXPECT_EQ(peers.to_let_in({7, "one more"}), nullptr);
 }
 
 TEST(UcxPeers, AKnockWaitsForAConnectionToItsPortAndCountsOnce) {
@@ -84,8 +102,8 @@ TEST(UcxPeers, AKnockWaitsForAConnectionToItsPortAndCountsOnce) {
   EXPECT_TRUE(peers.has_knocks());
   const auto knocks = peers.take_knocks();
   ASSERT_EQ(knocks.size(), 2u);
-  EXPECT_EQ(knocks[0].address, "first");
-  EXPECT_EQ(knocks[1].address, "second");
+  EXPECT_EQ(knocks[0].address, "second") << "the other may be of a connection that has gone";
+  EXPECT_EQ(knocks[1].address, "first");
   EXPECT_TRUE(peers.take_knocks().empty());
   open_to(peers, 8, 2);
   ASSERT_EQ(peers.take_knocks().size(), 1u);
@@ -99,7 +117,7 @@ TEST(UcxPeers, KnocksOfStrangersHaveALimit) {
   open_to(peers, 7, 1);
   const auto knocks = peers.take_knocks();
   ASSERT_EQ(knocks.size(), kUcxKnocksMax);
-  EXPECT_EQ(knocks.front().address, "101") << "the oldest have gone";
+  EXPECT_EQ(knocks.back().address, "101") << "the oldest have gone";
 }
 
 // Connections that come and go at random, beside plain lists of them.

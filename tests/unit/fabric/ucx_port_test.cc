@@ -16,8 +16,10 @@ Bytes bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-std::unique_ptr<UcxPort> open_port(Kind kind, size_t operations_max = 1024) {
+std::unique_ptr<UcxPort> open_port(Kind kind, size_t operations_max = 1024,
+                                   const Clock& clock = system_clock()) {
   UcxPort::Options options;
+  options.clock = &clock;
   options.context = UcxContext::open({.kind = kind, .device = "lo"}).value();
   options.sends_max = operations_max;
   options.receives_max = operations_max;
@@ -312,6 +314,55 @@ TEST_F(UcxPortTest, MessagesThatWaitEndWithACloseOrALoss) {
   EXPECT_TRUE(until(*a, [&] { return codes.size() == 2 && lost == 1; }));
   EXPECT_EQ(codes.at(1), Code::unavailable);
   EXPECT_EQ(a->counters().sends_in_flight, 0u);
+}
+
+TEST_F(UcxPortTest, WhoeverLetsNobodyInHoldsFewSendsAndNotForLong) {
+  ManualClock clock;
+  auto a = open_port(Kind::ucx, 1024, clock);
+  auto b = open_port(Kind::ucx);
+  std::vector<Code> ended;
+  int lost = 0;
+  const ConnectOptions to{
+      .peer_address = b->address(), .link = 0, .on_lost = [&](Status) { ++lost; }};
+  auto there = a->connect(to).value();
+  for (size_t i = 0; i < kUcxWaitingMax; ++i) {
+    const auto done = [&](Code code) { ended.push_back(code); };
+    ASSERT_TRUE(there->send(bytes_of("x"), {}, done).is_ok());
+  }
+  EXPECT_EQ(there->send(bytes_of("x"), {}, {}).code(), Code::overloaded);
+  clock.advance(kUcxWelcomeWait - Millis(1));
+  a->progress();
+  EXPECT_TRUE(ended.empty());
+  clock.advance(Millis(1));
+  EXPECT_TRUE(until(*a, [&] { return lost == 1; }));
+  EXPECT_EQ(ended, std::vector<Code>(kUcxWaitingMax, Code::unavailable));
+  EXPECT_EQ(a->counters().sends_in_flight, 0u);
+}
+
+// The time is that of waiting sends: a connection that has nothing to say waits for ever.
+TEST_F(UcxPortTest, WhoeverIsLetInLateIsHeard) {
+  ManualClock clock;
+  auto a = open_port(Kind::ucx, 1024, clock);
+  auto b = open_port(Kind::ucx);
+  const std::function<void(Status)> on_lost = [](Status why) { ADD_FAILURE() << why.to_string(); };
+  auto there = a->connect({.peer_address = b->address(), .link = 0, .on_lost = on_lost}).value();
+  clock.advance(10 * kUcxWelcomeWait);
+  a->progress();
+  size_t sent = 0;
+  const auto done = [&](Code code) { sent += code == Code::ok ? 1 : 0; };
+  ASSERT_TRUE(there->send(bytes_of("first"), {}, done).is_ok());
+  clock.advance(kUcxWelcomeWait / 2);
+  auto back = b->connect({.peer_address = a->address(), .link = 4, .on_lost = on_lost}).value();
+  const auto serve_b = [&](size_t count) {
+    return until(*a, [&] {
+      b->progress();
+      return sent == count;
+    });
+  };
+  EXPECT_TRUE(serve_b(1));
+  clock.advance(kUcxWelcomeWait);
+  ASSERT_TRUE(there->send(bytes_of("second"), {}, done).is_ok());
+  EXPECT_TRUE(serve_b(2));
 }
 
 // UCX aborts where the endpoints of two workers are counted differently on the two sides.

@@ -148,7 +148,8 @@ class Transfer : MoveOnly {
   // Readable when layers_ready() would tell more than it did last, and once the transfer has ended.
   int layer_fd() const;
   // Waits as wait() does for layer `layer`, counted from 0. Returns: ok; deadline_exceeded;
-  // invalid_argument (no such layer); the outcome of the block because of which it never lands.
+  // invalid_argument (no such layer); the outcome of the block because of which it never lands. For
+  // one thread at a time, which also has layers_ready() and layer_fd().
   Expected<Done> wait_layer(uint32_t layer, uint32_t timeout_ms = 0);
   // One for each item, in the order of the call; settled once the transfer has ended.
   std::span<const BlockOutcome> outcomes() const;

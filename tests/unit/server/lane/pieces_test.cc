@@ -6,6 +6,7 @@
 #include "common/base/fault_point.h"
 #include "common/block/checksum.h"
 #include "common/block/crc_combine.h"
+#include "common/wire/encode.h"
 #include "common/wire/seal.h"
 #include "server/lane/get_service.h"
 #include "tests/unit/server/lane/rig.h"
@@ -27,6 +28,11 @@ class Pieces : public testing::Test {
   };
   // What became of each, in `targets`, and the order in which they ended.
   Code get(const std::vector<Wanted>& wanted) {
+    begin(wanted);
+    EXPECT_TRUE(x_client.until([&] { return x_ended; }));
+    return x_op.code;
+  }
+  void begin(const std::vector<Wanted>& wanted) {
     memory.clear();
     parts.clear();
     order.clear();
@@ -39,17 +45,14 @@ class Pieces : public testing::Test {
       targets[i].offset = wanted[i].offset;
       targets[i].into = std::span(&parts[i], 1);
     }
-    fabric::GetOp op;
-    op.head.space = x_client.request_of({}).head.space;
-    op.deadline = x_clock.now() + std::chrono::seconds(2);
-    op.pieces = true;
-    op.targets = targets;
-    op.on_block = [this](fabric::GetOp&, size_t index) { order.push_back(index); };
-    bool ended = false;
-    op.on_end = [&](fabric::LinkOp&) { ended = true; };
-    EXPECT_TRUE(x_client.link->submit(op).is_ok());
-    EXPECT_TRUE(x_client.until([&] { return ended; }));
-    return op.code;
+    x_op.head.space = x_client.request_of({}).head.space;
+    x_op.deadline = x_clock.now() + std::chrono::seconds(2);
+    x_op.pieces = true;
+    x_op.targets = targets;
+    x_op.on_block = [this](fabric::GetOp&, size_t index) { order.push_back(index); };
+    x_ended = false;
+    x_op.on_end = [this](fabric::LinkOp&) { x_ended = true; };
+    EXPECT_TRUE(x_client.link->submit(x_op).is_ok());
   }
   static std::vector<std::byte> part_of(uint64_t hash, uint32_t offset, uint32_t bytes) {
     const auto whole = test_payload(hash, kBytes);
@@ -64,6 +67,8 @@ class Pieces : public testing::Test {
   std::vector<fabric::MutableBytes> parts;
   std::vector<fabric::GetTarget> targets;
   std::vector<size_t> order;
+  fabric::GetOp x_op;
+  bool x_ended = false;
 };
 
 TEST_F(Pieces, OfTwoBlocksComeInTheOrderAskedWithBothChecksums) {
@@ -92,6 +97,51 @@ TEST_F(Pieces, EndWhereTheirBlockEnds) {
   EXPECT_EQ(targets[2].code, Code::invalid_argument);
   EXPECT_EQ(targets[3].code, Code::ok);
   EXPECT_EQ(targets[4].code, Code::invalid_argument);
+}
+
+// Their checksums are made by the thread that serves everyone.
+TEST_F(Pieces, LargeOnesAreSummedAFewATurn) {
+  constexpr uint32_t kPiece = 4 << 20;
+  constexpr size_t kPieces = 8;
+  ASSERT_EQ(x_client.put({.hash = 1, .bytes = kPieces * kPiece}), Code::ok);
+  std::vector<Wanted> wanted;
+  for (uint32_t i = 0; i < kPieces; ++i)
+    wanted.push_back({1, i * kPiece, kPiece});
+  begin(wanted);
+  size_t most = 0;
+  for (size_t turns = 0; order.size() < kPieces && turns < 100; ++turns) {
+    const size_t before = order.size();
+    x_lane.turn();
+    x_client.turn();
+    most = std::max(most, order.size() - before);
+  }
+  EXPECT_EQ(order.size(), kPieces);
+  // One turn's and what its last send made room for in the next.
+  EXPECT_LE(most * kPiece, 2 * GetService::kSummedPerTurnMax);
+  EXPECT_TRUE(x_client.until([&] { return x_ended; }));
+  const auto whole = test_payload(1, kPieces * kPiece);
+  EXPECT_TRUE(std::equal(memory[3].begin(), memory[3].end(), whole.begin() + 3 * kPiece));
+}
+
+// The fabric had no room when a piece's checksum was made; by the time it has, that block is gone.
+TEST_F(Pieces, TheChecksumIsThatOfTheBytesThatLeave) {
+  ASSERT_EQ(x_client.put({.hash = 1, .bytes = kBytes}), Code::ok);
+  ASSERT_EQ(x_client.put({.hash = 2, .bytes = kBytes}), Code::ok);
+  auto noise =
+      x_lane.port->connect({.peer_address = x_client.port->address(), .link = 99, .on_lost = {}})
+          .value();
+  wire::HeaderBuffer forged;
+  wire::encode(wire::Route{7, 1}, wire::Pong{}, forged);
+  while (noise->send(forged.view(), {}, {}).is_ok()) {
+  }
+  begin({{1, 0, 4000}, {2, 0, 4000}});
+  x_lane.turn();
+  const block::BlockKey gone{block::tenant_id("acme"), x_op.head.space, 0, test_hash(1)};
+  ASSERT_TRUE(x_lane.tier->remove(gone).is_ok());
+  EXPECT_TRUE(x_client.until([&] { return x_ended; }));
+  EXPECT_EQ(targets[0].code, Code::not_found);
+  EXPECT_EQ(targets[1].code, Code::ok);
+  EXPECT_EQ(memory[1], part_of(2, 0, 4000));
 }
 
 TEST_F(Pieces, OfAnAbsentAndOfAForeignBlockAreTheSameMiss) {
