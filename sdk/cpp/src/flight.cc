@@ -185,7 +185,12 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
   const PeerTable::Readiness readiness = deck.peers->readiness(*peer, deck.now);
   if (readiness == PeerTable::Readiness::up) {
     if (!suits(*peer, item)) return false;
-    join_attempt(*peer, index, deck);
+    if (is_its_turn(*peer, item, deck)) {
+      join_attempt(*peer, index, deck);
+    } else {
+      x_ready.push_back(index);
+      wake_by(deck.now + Senders::kPatience / 2);
+    }
     return true;
   }
   if (readiness == PeerTable::Readiness::down) return false;
@@ -195,6 +200,15 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
   }
   if (deck.now >= item.waits_until) return false;
   again(index, deck.now + kPollPause);
+  return true;
+}
+
+// Over a network servers send in turns; `local` has none between.
+bool Flight::is_its_turn(const Peer& peer, FlightItem& item, FlightDeck& deck) const {
+  if (kind() != Kind::get || peer.wireup.fabric == fabric::Kind::local) return true;
+  if (!deck.senders.may_send(peer.member.id, item.bytes, deck.now)) return false;
+  deck.senders.on_asked(peer.member.id, item.bytes, deck.now);
+  item.sender = peer.member.id;
   return true;
 }
 
@@ -338,10 +352,13 @@ void Flight::again(uint32_t index, Instant not_before) {
   wake_by(not_before);
 }
 
-void Flight::leave_flight(const FlightItem& item) {
+void Flight::leave_flight(FlightItem& item) {
   if (item.state != State::in_flight) return;
   TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
   x_deck->bytes_in_flight -= item.bytes;
+  if (item.sender.value != 0) {
+    x_deck->senders.on_end(std::exchange(item.sender, {}), item.bytes, x_deck->now);
+  }
   if (item.is_piece) x_layers->end_piece(item.index, item.bytes);
 }
 

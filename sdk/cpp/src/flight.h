@@ -18,6 +18,7 @@
 #include "sdk/cpp/src/hedges.h"
 #include "sdk/cpp/src/layer_book.h"
 #include "sdk/cpp/src/peer_table.h"
+#include "sdk/cpp/src/senders.h"
 #include "sdk/cpp/src/transfer.h"
 
 namespace tarn::sdk {
@@ -69,6 +70,7 @@ struct FlightItem {
   uint8_t asks = 0;          // of gets: operations that ask for it now
   bool is_taken = false;     // `into` is being filled, or has been
   Code verdict = Code::ok;   // one of two servers has said that no other owner could say otherwise
+  ServerId sender;           // whose turn it takes part in; 0: none
   uint8_t round = 0;
   bool has_missed = false;    // an owner answered that it has no such block
   bool is_corrupt = false;    // an owner's bytes failed their checksum
@@ -96,6 +98,7 @@ struct FlightDeck {
   uint64_t bytes_in_flight_max = 0;
   bool wants_refresh = false;  // of the config
   Hedges* hedges = nullptr;
+  Senders senders;
   std::vector<MissedAt> missed;  // since the routers were last told
 };
 
@@ -189,6 +192,7 @@ class Flight {
   void place_ready(uint32_t index, FlightDeck& deck);
   void choose_writer(FlightItem& item, uint32_t index, FlightDeck& deck);
   void choose_reader(FlightItem& item, uint32_t index, FlightDeck& deck);
+  bool is_its_turn(const Peer& peer, FlightItem& item, FlightDeck& deck) const;
   bool try_reader(ServerId server, FlightItem& item, uint32_t index, FlightDeck& deck);
   void end_round(FlightItem& item, uint32_t index, FlightDeck& deck);
   bool has_room(const FlightItem& item, const FlightDeck& deck) const;
@@ -228,7 +232,7 @@ class Flight {
 
   void again(uint32_t index, Instant not_before);
   void settle(uint32_t index, Code code, std::string message = {});
-  void leave_flight(const FlightItem& item);
+  void leave_flight(FlightItem& item);
   BlockOutcome& outcome_of(const FlightItem& item) { return state().outcome(item.index); }
   void wake_by(Instant at) { x_wake_at = std::min(x_wake_at, at); }
 

@@ -267,7 +267,8 @@ size_t IoLoop::progress_ports() {
 }
 
 size_t IoLoop::turn_flights() {
-  if (std::exchange(x_peers_changed, false)) {
+  const bool is_news = std::exchange(x_peers_changed, false);
+  if (x_deck.senders.take_room() || is_news) {
     for (const auto& flight : x_flights)
       flight->stir();
   }
