@@ -41,13 +41,9 @@ def percentiles(samples_ms):
 class Jobs:
     """The jobs by name; each takes keyword arguments and returns what is written as JSON."""
 
-    def connect(self, endpoint, credentials, transport="automatic", space="scenario", flat=True):
+    def connect(self, transport="automatic", space="scenario", flat=True, **options):
         self.client = tarn.Client.connect(
-            tarn.ClientOptions(
-                endpoint=endpoint,
-                credentials=credentials,
-                transport=getattr(tarn.Transport, transport),
-            )
+            tarn.ClientOptions(transport=getattr(tarn.Transport, transport), **options)
         )
         spec = tarn.SpaceSpec(model=space, dtype="u8", layout="bytes", flat=flat, hash_seed="")
         spec.hash_scheme = "scenario"
@@ -56,6 +52,9 @@ class Jobs:
 
     def transports(self):
         return {"transports": sorted({c.transport for c in self.client.connections()})}
+
+    def counters(self):
+        return {"asked_twice": self.client.counters().blocks_asked_twice}
 
     def put(self, name, count, block_bytes, copies=1):
         """Puts `count` blocks, a few at a time."""
@@ -73,7 +72,17 @@ class Jobs:
                 raise RuntimeError(f"put: {bad.outcome.name}: {bad.message}")
         return {}
 
-    def gets(self, name, count, block_bytes, seconds, window=8, blocks_each=1, timeout_ms=10_000):
+    def gets(
+        self,
+        name,
+        count,
+        block_bytes,
+        seconds,
+        window=8,
+        blocks_each=1,
+        timeout_ms=10_000,
+        late_ms=0,
+    ):
         """Gets blocks in turn, `window` calls in flight, for so long; checks every outcome."""
         memory = self._memory(window * blocks_each, block_bytes)
         flying, free, done_ms, failed, moved, at = [], list(range(window)), [], {}, 0, 0
@@ -106,6 +115,7 @@ class Jobs:
             "seconds": round(spent, 3),
             "gb_per_s": round(moved / spent / 1e9, 4),
             "failed": failed,
+            "late": sum(ms > late_ms for ms in done_ms),
         }
 
     def ends_in_time(self, name, count, block_bytes, seconds, timeout_ms):

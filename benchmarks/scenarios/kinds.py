@@ -145,7 +145,7 @@ def measure(clients, job):
         "p99_ms": max(each["p99_ms"] for each in seen),
         "p999_ms": max(each["p999_ms"] for each in seen),
         "failed": failed,
-    }
+    } | ({"late": sum(each["late"] for each in seen)} if "late_ms" in job else {})
 
 
 def incast(folder, scenario, quick):
@@ -208,23 +208,58 @@ def hedge(folder, scenario, quick):
     count, size = scenario["blocks"], scenario["block_bytes"]
     seconds = scaled(scenario["seconds"], quick)
     job = {"name": "hedge", "count": count, "block_bytes": size, "seconds": seconds, "window": 1}
+    job["late_ms"] = scenario["stall_ms"] / 2
     with Loopback() as link, Cluster(folder, link, servers=2, dram=scenario["dram"]) as cluster:
         for transport in scenario["transports"]:
-            with Client(cluster, transport=transport) as client:
-                client.ask("put", name="hedge", count=count, block_bytes=size, copies=2)
-                name = client.ask("transports")["transports"][0]
-                rows.append({"transport": name, "server_1": "well"} | measure([client], job))
-                ended = threading.Event()
-                stalls = threading.Thread(target=stall, args=(cluster, scenario, ended))
-                stalls.start()
-                try:
-                    seen = measure([client], job)
-                finally:
-                    ended.set()
-                    stalls.join()
-                rows.append({"transport": name, "server_1": "stalls"} | seen)
-    pairs = list(zip(rows[::2], rows[1::2], strict=True))
-    return rows, {"p999_ratio": round(max(s["p999_ms"] / w["p999_ms"] for w, s in pairs), 2)}
+            with contextlib.ExitStack() as stack:
+                connect = lambda share: stack.enter_context(  # noqa: E731
+                    Client(cluster, transport=transport, hedge_fraction=share)
+                )
+                clients = {share: connect(share) for share in scenario["hedge_fractions"]}
+                any_client = next(iter(clients.values()))
+                any_client.ask("put", name="hedge", count=count, block_bytes=size, copies=2)
+                for state in ("well", "stalls"):
+                    for share, client in clients.items():
+                        seen = hedge_row(cluster, scenario, state, client, job)
+                        name = client.ask("transports")["transports"][0]
+                        row = {"transport": name, "server_1": state, "hedge_fraction": share}
+                        rows.append(row | seen)
+    return rows, hedge_ratios(rows, max(scenario["hedge_fractions"]))
+
+
+def hedge_row(cluster, scenario, state, client, job):
+    """Gets while server-1 is well, or stalls again and again."""
+    before = client.ask("counters")["asked_twice"]
+    ended = threading.Event()
+    stalls = threading.Thread(target=stall, args=(cluster, scenario, ended))
+    if state == "stalls":
+        stalls.start()
+    try:
+        seen = measure([client], job)
+    finally:
+        ended.set()
+        if state == "stalls":
+            stalls.join()
+    seen["asked_twice"] = client.ask("counters")["asked_twice"] - before
+    return seen
+
+
+def hedge_ratios(rows, share):
+    """Of the clients that hedge: the worst p99.9 with stalls over that without, and gets that
+    waited for half a stall or longer, for each one of the clients that do not."""
+    hedged = [row for row in rows if row["hedge_fraction"] == share]
+    well = {row["transport"]: row["p999_ms"] for row in hedged if row["server_1"] == "well"}
+    stalled = [row for row in hedged if row["server_1"] == "stalls"]
+    late = sum(row["late"] for row in stalled)
+    late_of_others = sum(
+        row["late"]
+        for row in rows
+        if row["hedge_fraction"] != share and row["server_1"] == "stalls"
+    )
+    return {
+        "p999_ratio": round(max(r["p999_ms"] / well[r["transport"]] for r in stalled), 2),
+        "late_ratio": round(late / max(late_of_others, 1), 2),
+    }
 
 
 def stall(cluster, scenario, ended):
