@@ -1,28 +1,49 @@
 #include "server/lane/get_service.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "common/base/check.h"
 #include "common/block/checksum.h"
 
 namespace tarn::lane {
+namespace {
+
+Status too_late(Nanos estimate, Nanos left) {
+  const auto ms = [](Nanos time) {
+    return std::to_string(std::chrono::duration_cast<Millis>(time).count()) + " ms";
+  };
+  return overloaded("the answer would take " + ms(estimate) + ", and " + ms(left) + " are left");
+}
+
+}  // namespace
 
 void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
                        const TenantId& tenant) {
+  const Instant now = x_desk.clock.now();
+  const Instant deadline = deadline_of(request.head, now);
+  const uint64_t bytes = bytes_of(request, tenant);
+  const Nanos estimate = peer.pace.estimate(bytes, now);
+  // Past its deadline it is answered as such.
+  if (now < deadline && estimate > deadline - now) {
+    peer.pace.doubt();
+    x_desk.refuse(peer, route, too_late(estimate, deadline - now));
+    return;
+  }
   const bool is_welcome = is_fair(peer.gets, kGetsMax - x_works.used());
   Work* work = is_welcome ? x_works.take() : nullptr;
   if (work == nullptr) {
     x_desk.refuse(peer, route, overloaded("the lane serves too many gets"));
     return;
   }
-  const Instant now = x_desk.clock.now();
   work->peer = &peer;
   work->route = route;
   work->request = request;
   work->tenant = tenant;
   work->began = now;
-  work->deadline = deadline_of(request.head, now);
+  work->deadline = deadline;
+  work->owed = bytes;
   work->next = 0;
   work->miss_count = 0;
   work->in_flight = 0;
@@ -30,7 +51,21 @@ void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& re
   work->summed = {};
   ++peer.requests;
   ++peer.gets;
+  peer.pace.on_asked(bytes, now);
   advance(*work);
+}
+
+// Of what is there and will be sent.
+uint64_t GetService::bytes_of(const wire::GetRequest& request, const TenantId& tenant) const {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < request.items.size(); ++i) {
+    const wire::GetItem& item = request.items[i];
+    const block::BlockHeader* const header =
+        x_desk.tier.find({tenant, request.head.space, item.shard, item.hash});
+    if (header == nullptr || !fits(request, i, header->payload_bytes)) continue;
+    bytes += request.pieces ? uint64_t{item.bytes_max} : uint64_t{header->payload_bytes};
+  }
+  return bytes;
 }
 
 block::BlockKey GetService::key_of(const Work& work) const {
@@ -178,6 +213,13 @@ void GetService::on_sent(Sending& sending, Code code) {
     x_desk.metrics.get_bytes.add(sending.payload.size());
     x_desk.metrics.get_send.record(x_desk.clock.now() - work.began);
   }
+  const uint64_t sent = std::min<uint64_t>(sending.payload.size(), work.owed);
+  work.owed -= sent;
+  if (code == Code::ok) {
+    work.peer->pace.on_sent(sent, x_desk.clock.now());
+  } else {
+    work.peer->pace.on_dropped(sent);
+  }
   sending.pin.release();
   TARN_CHECK(work.in_flight > 0);
   TARN_CHECK(work.peer->sends > 0 && x_sends > 0);
@@ -191,6 +233,7 @@ void GetService::on_sent(Sending& sending, Code code) {
 void GetService::finish_if_done(Work& work) {
   if (work.next < work.request.items.size() || work.in_flight > 0 || work.is_reading) return;
   flush_misses(work);
+  work.peer->pace.on_dropped(std::exchange(work.owed, uint64_t{0}));
   TARN_CHECK(work.peer->gets > 0);
   --work.peer->requests;
   --work.peer->gets;

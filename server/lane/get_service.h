@@ -14,7 +14,8 @@ namespace tarn::lane {
 // One-thread (the lane's). Limits: kGetsMax requests at a time, kSendsPerGetMax blocks of one in
 // flight, kSendsMax of all. Of requests and of blocks a connection has no more than an eighth of
 // what is free, so that dozens of clients that stopped reading stall nobody else. What is left of
-// the port's queue is for answers without payload.
+// the port's queue is for answers without payload. A request that its connection cannot take by its
+// deadline, at the pace that it has shown, is refused at once.
 class GetService {
  public:
   static constexpr size_t kFreePerTaken = 8;
@@ -70,10 +71,12 @@ class GetService {
     uint16_t miss_count = 0;  // items before `next` that share one answer not sent yet
     Code miss_code = Code::ok;
     uint32_t in_flight = 0;
+    uint64_t owed = 0;  // bytes that the pace counts as to be sent
     Summed summed;
     std::array<Sending, kSendsPerGetMax> sends;
   };
 
+  uint64_t bytes_of(const wire::GetRequest& request, const TenantId& tenant) const;
   void advance(Work& work);
   void step(Work& work);
   void on_read(Work& work, Result<store::Pin> pin);

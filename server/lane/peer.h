@@ -13,6 +13,7 @@
 #include "common/base/result.h"
 #include "common/fabric/fabric.h"
 #include "common/wire/request_guard.h"
+#include "server/lane/send_pace.h"
 
 namespace tarn::lane {
 
@@ -45,6 +46,7 @@ struct Peer {
   uint32_t sends = 0;     // blocks on their way to it
   uint32_t parked = 0;    // answers that its connection has not taken yet
   uint64_t full_at = 0;   // the flush in which it took no more of them
+  SendPace pace = {};     // of blocks
   bool is_closed = false;
 
   bool is_server() const { return ticket.allows(auth::right::kReplicate); }
