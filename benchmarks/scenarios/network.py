@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 PREFIX = "tarn-scn"
 SERVERS_ADDRESS = "10.211.7.1"
@@ -89,6 +90,17 @@ class Link:
         run("tc", "-n", self.servers, "qdisc", "add", "dev", "servers0", "root", "tbf",
             "rate", f"{self.rate_mbit}mbit", "burst", f"{max(32, self.rate_mbit // 8)}k",
             "limit", f"{self.queue_kib}k")  # fmt: skip
+        # The kernel may say so a second late, and until then UCX knows no such device.
+        end = time.monotonic() + 5
+        while not self._is_running():
+            if time.monotonic() > end:
+                raise RuntimeError("the link does not come up")
+            time.sleep(0.02)
+
+    def _is_running(self):
+        sides = (self.servers, "servers0"), (self.clients, "clients0")
+        states = (run("ip", "-n", name, "-br", "link", "show", device) for name, device in sides)
+        return all(state.split()[1] == "UP" for state in states)
 
     def __exit__(self, *_):
         for name in (self.servers, self.clients):
