@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
 #include "common/block/checksum.h"
+#include "common/fabric/local_closing.h"
 
 namespace tarn::fabric {
 namespace {
@@ -188,6 +189,8 @@ Status LocalCore::on_hello(LocalSession& session, const LocalNote& note) {
 }
 
 void LocalCore::accept_some() {
+  // Those who pass files that are slow to close have to stop.
+  if (files_to_close() >= kClosingMany) return listen(false);
   for (int count = 0; count < kAcceptsPerLook; ++count) {
     auto socket = x_setup.listener.accept();
     if (!socket) {
@@ -218,7 +221,9 @@ void LocalCore::drop_strangers() {
     if (!entry.session->is_waiting()) continue;
     if (count++ == 0) oldest = number;
   }
-  if (count >= kLocalStrangersMax) x_sessions.erase(oldest);
+  if (count < kLocalStrangersMax) return;
+  x_sessions.at(oldest).session->end(Code::unavailable);
+  x_sessions.erase(oldest);
 }
 
 void LocalCore::look_at_sockets() {

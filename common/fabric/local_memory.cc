@@ -11,6 +11,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/fabric/local_closing.h"
 
 namespace tarn::fabric {
 namespace {
@@ -38,14 +39,14 @@ Result<std::shared_ptr<const LocalMapping>> LocalMapping::open(int fd, uint64_t 
   const std::string why = objection_to(fd, bytes);
   const bool maps = why.empty() && !TARN_FAULT_POINT("fabric.local_map");
   void* const base = maps ? ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-  ::close(fd);
+  close_passed(fd);
   if (!why.empty()) return invalid_argument("shared memory of a peer " + why);
   if (base == MAP_FAILED) return overloaded("a peer's memory cannot be mapped");
   return std::make_shared<const LocalMapping>(static_cast<const std::byte*>(base), bytes);
 }
 
 LocalMapping::~LocalMapping() {
-  TARN_CHECK(::munmap(const_cast<std::byte*>(x_memory.data()), x_memory.size()) == 0);
+  unmap_passed(x_memory.data(), x_memory.size());
 }
 
 void LocalMemory::add(Region region) {

@@ -1,5 +1,4 @@
 // The receiving half of a LocalSession: everything here comes from the peer and may be anything.
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -7,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/fabric/local_closing.h"
 #include "common/fabric/local_payload.h"
 #include "common/fabric/local_session.h"
 
@@ -31,7 +31,7 @@ void LocalSession::read_socket() {
     if (read.code() == Code::not_found) return;
     if (is_over()) {
       // Only its pins are left; whatever it says, they end with its process.
-      if (passed >= 0) ::close(passed);
+      if (passed >= 0) close_passed(passed);
       if (read.code() == Code::unavailable) unpin_all();
     } else if (read.code() == Code::unavailable) {
       lose(read);
@@ -81,7 +81,7 @@ void LocalSession::on_note(const LocalNote& note, int passed) {
       if (!has_file || x_state != State::up) break;
       return on_region(note, passed);
   }
-  if (has_file) ::close(passed);
+  if (has_file) close_passed(passed);
   fail(unavailable("the local peer said what it must not say now"), x_desk.counters.bad_notes);
 }
 
@@ -89,7 +89,7 @@ void LocalSession::on_region(const LocalNote& note, int passed) {
   const bool is_too_much = x_desk.is_server && (x_mappings.size() >= kLocalBuffersMax ||
                                                 note.b > kLocalBufferBytesMax - x_mapped_bytes);
   if (is_too_much || x_mappings.contains(note.a)) {
-    ::close(passed);
+    close_passed(passed);
     return fail(unavailable("the local peer passed too much memory, or some twice"),
                 x_desk.counters.bad_memory);
   }
@@ -127,7 +127,7 @@ Result<std::shared_ptr<const LocalMapping>> LocalSession::map(int passed, uint64
   };
   const LocalLimits& limits = x_desk.limits;
   if (x_held->mappings >= limits.owner_mappings || x_desk.mappings >= limits.port_mappings) {
-    ::close(passed);
+    close_passed(passed);
     return overloaded("peers have passed as much memory as is mapped here");
   }
   TARN_ASSIGN_OR_RETURN(auto mapping, LocalMapping::open(passed, bytes));

@@ -19,6 +19,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/fabric/local_closing.h"
 
 namespace tarn::fabric {
 namespace {
@@ -30,6 +31,9 @@ constexpr std::string_view kEarly = ".new";
 constexpr time_t kEarlySecondsMax = 60;
 constexpr int kSoPeerPidFd = 77;  // SO_PEERPIDFD, which headers before Linux 6.5 lack
 constexpr size_t kNameDigits = 16;
+// What does not fit is closed in the call, by the caller's thread; the kernel takes no more at
+// once.
+constexpr size_t kPassedMax = 253;
 
 std::string in_words(int error) {
   return std::strerror(error);
@@ -73,7 +77,7 @@ bool is_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-// The one file that a message may bring; -1 for none. More than fit are closed by the kernel.
+// The one file that a message may bring; -1 for none.
 int passed_with(msghdr& message, bool& is_sound) {
   int found = -1;
   is_sound = (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == 0;
@@ -86,7 +90,7 @@ int passed_with(msghdr& message, bool& is_sound) {
       std::memcpy(&fd, CMSG_DATA(each) + i * sizeof(int), sizeof(fd));
       if (found >= 0) {
         is_sound = false;
-        ::close(fd);
+        close_passed(fd);
       } else {
         found = fd;
       }
@@ -176,18 +180,27 @@ Result<LocalSocket> LocalSocket::connect(const LocalFolder& folder, const std::s
 
 LocalSocket& LocalSocket::operator=(LocalSocket&& other) noexcept {
   std::swap(x_fd, other.x_fd);
+  std::swap(x_is_strangers, other.x_is_strangers);
   return *this;
 }
 
 void LocalSocket::close() {
-  if (x_fd >= 0) ::close(std::exchange(x_fd, -1));
+  if (x_fd < 0) return;
+  const int fd = std::exchange(x_fd, -1);
+  if (!x_is_strangers) {
+    ::close(fd);
+    return;
+  }
+  // The peer hears of it at once.
+  ::shutdown(fd, SHUT_RDWR);
+  close_elsewhere(fd);
 }
 
 Result<LocalSocket> LocalSocket::accept() {
   const int fd = ::accept4(x_fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0 && is_shortage(errno)) return overloaded("no file to spare for a local client");
   if (fd < 0) return not_found("nobody waits");
-  return LocalSocket(fd);
+  return LocalSocket(fd, true);
 }
 
 Status LocalSocket::send(const LocalNote& note, int passed) {
@@ -219,7 +232,7 @@ Status LocalSocket::receive(LocalNote& note, int& passed) {
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(kPassedMax * sizeof(int))];
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
   const ssize_t got = ::recvmsg(x_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -239,7 +252,7 @@ Status LocalSocket::receive(LocalNote& note, int& passed) {
   if (is_sound && got == static_cast<ssize_t>(sizeof(note)) && note.magic == LocalNote::kMagic) {
     return Status::ok();
   }
-  if (passed >= 0) ::close(std::exchange(passed, -1));
+  if (passed >= 0) close_passed(std::exchange(passed, -1));
   return invalid_argument("no note of the local fabric came");
 }
 

@@ -66,8 +66,12 @@ class LocalSocket {
   // Returns: ok, unavailable (nobody listens there), invalid_argument (name).
   static Result<LocalSocket> connect(const LocalFolder& folder, const std::string& name);
 
-  explicit LocalSocket(int fd) : x_fd(fd) {}
-  LocalSocket(LocalSocket&& other) noexcept : x_fd(other.x_fd) { other.x_fd = -1; }
+  // `is_strangers`: others send there whatever they like, so that its end is left to another
+  // thread.
+  explicit LocalSocket(int fd, bool is_strangers = false)
+      : x_fd(fd), x_is_strangers(is_strangers) {}
+  LocalSocket(LocalSocket&& other) noexcept
+      : x_fd(std::exchange(other.x_fd, -1)), x_is_strangers(other.x_is_strangers) {}
   LocalSocket& operator=(LocalSocket&& other) noexcept;
   ~LocalSocket() { close(); }
 
@@ -89,6 +93,7 @@ class LocalSocket {
 
  private:
   int x_fd;
+  bool x_is_strangers;
 };
 
 // The process that has connected a socket, which others may hold by now: readable when it has

@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "common/base/units.h"
+#include "common/fabric/local_closing.h"
 #include "tests/unit/fabric/conformance.h"
 #include "tests/unit/fabric/local_pair.h"
 #include "tests/unit/fabric/memfd_of_tests.h"
@@ -22,6 +24,8 @@ constexpr int kRounds = 200;
 constexpr size_t kBlockBytes = 400'000;
 
 size_t files_open() {
+  while (files_to_close() > 0)
+    std::this_thread::yield();
   const std::filesystem::directory_iterator all("/proc/self/fd");
   return static_cast<size_t>(std::distance(begin(all), end(all)));
 }

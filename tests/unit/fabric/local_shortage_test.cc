@@ -9,9 +9,11 @@
 
 #include <csignal>
 #include <cstdio>
+#include <thread>
 
 #include "common/base/fault_point.h"
 #include "common/base/units.h"
+#include "common/fabric/local_closing.h"
 #include "common/fabric/local_port.h"
 #include "tests/unit/fabric/conformance.h"
 #include "tests/unit/fabric/local_pair.h"
@@ -28,6 +30,8 @@ constexpr Domain kOther{2};
 class NoMoreFiles {
  public:
   NoMoreFiles() {
+    while (files_to_close() > 0)
+      std::this_thread::yield();
     EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &x_before), 0);
     const int next = ::dup(STDERR_FILENO);
     EXPECT_GE(next, 0);
