@@ -161,9 +161,11 @@ wire::GetReply GetService::reply_for(const Work& work, const Sending& sending) c
 void GetService::sum_piece(Work& work, const Sending& sending) {
   const std::span<const std::byte> piece = sending.payload;
   const Generation generation = sending.pin.header().generation;
-  if (work.summed.piece == piece.data() && work.summed.generation == generation) return;
+  const Summed& known = work.summed;
+  const bool is_known = known.piece.data() == piece.data() && known.piece.size() == piece.size();
+  if (is_known && known.generation == generation) return;
   x_summed += piece.size();
-  work.summed = {piece.data(), generation, block::crc32c(0, piece.data(), piece.size())};
+  work.summed = {piece, generation, block::crc32c(0, piece.data(), piece.size())};
 }
 
 // False when the fabric cannot take it now: the same item is tried again later.

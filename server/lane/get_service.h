@@ -52,7 +52,7 @@ class GetService {
   // The checksum of a piece, kept while the fabric does not take it. The same place in the same
   // generation holds the same bytes.
   struct Summed {
-    const std::byte* piece = nullptr;
+    std::span<const std::byte> piece;
     Generation generation;
     uint32_t crc = 0;
   };

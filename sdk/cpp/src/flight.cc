@@ -74,6 +74,8 @@ void Flight::begin(FlightDeck& deck) {
 void Flight::stop(Code code, FlightDeck& deck) {
   if (x_stop_code != Code::ok) return;
   x_stop_code = code;
+  x_ready.insert(x_ready.end(), x_in_line.begin(), x_in_line.end());
+  x_in_line.clear();
   for (const uint32_t index : std::exchange(x_ready, {})) {
     const bool has_failed = code == Code::deadline_exceeded && x_items[index].last_code != Code::ok;
     settle(index, has_failed ? x_items[index].last_code : code);
@@ -94,8 +96,8 @@ void Flight::dispatch(FlightDeck& deck) {
   TARN_CHECK(x_open.empty() && x_turning.empty());
   x_way.anchor = {};
   // What lands of a layer-wise get makes it turn again.
-  if (x_layers != nullptr && !x_layers->has_room()) return;
-  x_turning.swap(x_ready);
+  if (x_layers != nullptr && !x_layers->has_room()) return stay_in_line(deck);
+  take_turning(deck);
   // Items that are tried again, too, go in the order of their layers.
   if (x_layers != nullptr && !std::is_sorted(x_turning.begin(), x_turning.end()))
     std::sort(x_turning.begin(), x_turning.end());
@@ -112,6 +114,28 @@ void Flight::dispatch(FlightDeck& deck) {
   x_turning.clear();
   for (Attempt* const attempt : std::exchange(x_open, {}))
     launch(*attempt, deck);
+  stay_in_line(deck);
+}
+
+// Those in line come first, and only when they may have got further.
+void Flight::take_turning(FlightDeck& deck) {
+  const bool asks =
+      !x_in_line.empty() && (x_rooms_seen != deck.senders.rooms() || deck.now >= x_ask_again_at);
+  if (asks) {
+    x_turning.swap(x_in_line);
+    x_turned_away.clear();
+  }
+  x_turning.insert(x_turning.end(), x_ready.begin(), x_ready.end());
+  x_ready.clear();
+  x_rooms_seen = deck.senders.rooms();
+}
+
+void Flight::stay_in_line(FlightDeck& deck) {
+  if (x_in_line.empty()) return;
+  for (const ServerId server : x_turned_away)
+    deck.senders.stay(server, deck.now);
+  x_ask_again_at = deck.now + Senders::kPatience / 2;
+  wake_by(x_ask_again_at);
 }
 
 void Flight::place_ready(uint32_t index, FlightDeck& deck) {
@@ -188,8 +212,7 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
     if (is_its_turn(*peer, item, deck)) {
       join_attempt(*peer, index, deck);
     } else {
-      x_ready.push_back(index);
-      wake_by(deck.now + Senders::kPatience / 2);
+      x_in_line.push_back(index);
     }
     return true;
   }
@@ -204,11 +227,18 @@ bool Flight::try_reader(ServerId server, FlightItem& item, uint32_t index, Fligh
 }
 
 // Over a network servers send in turns; `local` has none between.
-bool Flight::is_its_turn(const Peer& peer, FlightItem& item, FlightDeck& deck) const {
+bool Flight::is_its_turn(const Peer& peer, FlightItem& item, FlightDeck& deck) {
   if (kind() != Kind::get || peer.wireup.fabric == fabric::Kind::local) return true;
-  if (!deck.senders.may_send(peer.member.id, item.bytes, deck.now)) return false;
-  deck.senders.on_asked(peer.member.id, item.bytes, deck.now);
-  item.sender = peer.member.id;
+  const ServerId server = peer.member.id;
+  const bool is_known =
+      std::find(x_turned_away.begin(), x_turned_away.end(), server) != x_turned_away.end();
+  if (is_known) return false;
+  if (!deck.senders.ask(server, item.bytes, deck.now)) {
+    x_turned_away.push_back(server);
+    return false;
+  }
+  item.sender = server;
+  item.ending = Senders::Ending::unheard;
   return true;
 }
 
@@ -357,7 +387,8 @@ void Flight::leave_flight(FlightItem& item) {
   TARN_CHECK(x_deck->bytes_in_flight >= item.bytes);
   x_deck->bytes_in_flight -= item.bytes;
   if (item.sender.value != 0) {
-    x_deck->senders.on_end(std::exchange(item.sender, {}), item.bytes, x_deck->now);
+    const ServerId sender = std::exchange(item.sender, {});
+    x_deck->senders.on_end(sender, item.bytes, item.ending, x_deck->now);
   }
   if (item.is_piece) x_layers->end_piece(item.index, item.bytes);
 }

@@ -71,6 +71,7 @@ struct FlightItem {
   bool is_taken = false;     // `into` is being filled, or has been
   Code verdict = Code::ok;   // one of two servers has said that no other owner could say otherwise
   ServerId sender;           // whose turn it takes part in; 0: none
+  Senders::Ending ending{};  // of that
   uint8_t round = 0;
   bool has_missed = false;    // an owner answered that it has no such block
   bool is_corrupt = false;    // an owner's bytes failed their checksum
@@ -192,7 +193,9 @@ class Flight {
   void place_ready(uint32_t index, FlightDeck& deck);
   void choose_writer(FlightItem& item, uint32_t index, FlightDeck& deck);
   void choose_reader(FlightItem& item, uint32_t index, FlightDeck& deck);
-  bool is_its_turn(const Peer& peer, FlightItem& item, FlightDeck& deck) const;
+  bool is_its_turn(const Peer& peer, FlightItem& item, FlightDeck& deck);
+  void take_turning(FlightDeck& deck);
+  void stay_in_line(FlightDeck& deck);
   bool try_reader(ServerId server, FlightItem& item, uint32_t index, FlightDeck& deck);
   void end_round(FlightItem& item, uint32_t index, FlightDeck& deck);
   bool has_room(const FlightItem& item, const FlightDeck& deck) const;
@@ -242,6 +245,11 @@ class Flight {
   std::vector<FlightItem> x_items;
   std::vector<uint32_t> x_ready;  // items to dispatch
   std::vector<uint32_t> x_turning;
+  // Items that wait for their servers' turns, and those servers.
+  std::vector<uint32_t> x_in_line;
+  std::vector<ServerId> x_turned_away;
+  uint64_t x_rooms_seen = 0;
+  Instant x_ask_again_at{};
   std::deque<Attempt> x_attempts;
   std::vector<Attempt*> x_free;
   std::vector<Attempt*> x_open;         // being filled in this turn

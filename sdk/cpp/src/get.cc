@@ -7,6 +7,23 @@
 #include "sdk/cpp/src/flight.h"
 
 namespace tarn::sdk {
+namespace {
+
+// What an answer says of the server that was asked first.
+Senders::Ending ending_of(Code code) {
+  switch (code) {
+    case Code::ok:
+      return Senders::Ending::landed;
+    case Code::not_found:
+    case Code::corrupt:
+    case Code::invalid_argument:
+      return Senders::Ending::answered;
+    default:
+      return Senders::Ending::unheard;
+  }
+}
+
+}  // namespace
 
 Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
   attempt.targets.assign(attempt.items.size(), {});
@@ -65,6 +82,7 @@ void Flight::on_get_item(Attempt& attempt, size_t target) {
 
 // The last of the answers that count.
 void Flight::on_block(const Attempt& attempt, uint32_t index, fabric::GetTarget& got) {
+  if (!attempt.is_second) x_items[index].ending = ending_of(got.code);
   if (got.code == Code::ok && x_items[index].is_piece) {
     outcome_of(x_items[index]).server = attempt.server;
     on_piece(index, got);

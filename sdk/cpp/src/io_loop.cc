@@ -22,6 +22,8 @@ constexpr Nanos kRefreshPause = milliseconds(50);
 // Between two reports of misses.
 constexpr Nanos kReportPause = std::chrono::seconds(1);
 constexpr Nanos kSleepMost = milliseconds(500);
+// Between two turns, in which nobody does the loop's work: servers are not to blame for it.
+constexpr Nanos kPauseLeast = milliseconds(50);
 // For callbacks of what was in flight when the client closed.
 constexpr Nanos kShutDownMost = milliseconds(1500);
 
@@ -201,7 +203,9 @@ void IoLoop::drive(const Awaited& awaited, Instant until) {
 }
 
 size_t IoLoop::turn() {
-  x_deck.now = system_clock().now();
+  const Instant before = std::exchange(x_deck.now, system_clock().now());
+  const Instant due = std::max(before, x_sleeps_until);
+  if (x_deck.now - due > kPauseLeast) x_deck.senders.excuse(x_deck.now - due);
   size_t work = take_inbox();
   work += progress_ports();
   x_peers->turn(x_deck.now);
@@ -267,8 +271,9 @@ size_t IoLoop::progress_ports() {
 }
 
 size_t IoLoop::turn_flights() {
-  const bool is_news = std::exchange(x_peers_changed, false);
-  if (x_deck.senders.take_room() || is_news) {
+  const bool has_room =
+      x_deck.senders.rooms() != std::exchange(x_rooms_seen, x_deck.senders.rooms());
+  if (std::exchange(x_peers_changed, false) || has_room) {
     for (const auto& flight : x_flights)
       flight->stir();
   }
@@ -315,6 +320,7 @@ Nanos IoLoop::sleep_time(Instant until) const {
 void IoLoop::sleep(Instant until, bool is_driver) {
   const Nanos time = sleep_time(until);
   if (time <= Nanos(0)) return;
+  x_sleeps_until = x_deck.now + time;
   for (const auto& port : x_options.ports)
     if (!port->arm()) return;
   x_is_asleep.store(true);

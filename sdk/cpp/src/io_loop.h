@@ -134,6 +134,8 @@ class IoLoop {
   ViewKeeper x_views{[this](std::function<void()> release) { give_back(std::move(release)); }};
   Instant x_next_refresh{};
   Instant x_next_report{};
+  Instant x_sleeps_until{};
+  uint64_t x_rooms_seen = 0;
   bool x_peers_changed = false;
 };
 

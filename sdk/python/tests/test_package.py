@@ -378,7 +378,7 @@ class Views(PackageCase):
         data = random.Random(7).randbytes(16 << 20)
         self.assertEqual(self.put(b"large", data).outcome, Outcome.ok)
         _, views = self.look(*[b"large"] * 4, bytes_max=len(data))
-        ready = threading.Barrier(2)
+        ready = threading.Barrier(2, timeout=20)
 
         def verify_all():
             for view in views:

@@ -227,7 +227,7 @@ TEST_F(HedgeTest, WhenBothFailTheGetSaysSo) {
   start_calm();
   Chain chain("a", 1);
   put_late(chain, false);
-  Transfer transfer = get_twice(chain, 1000);
+  Transfer transfer = get_twice(chain, 5000);
   late().stop();
   EXPECT_TRUE(transfer.wait(kSoonMs));
   EXPECT_NE(transfer.outcomes()[0].outcome, Outcome::ok);
@@ -267,7 +267,7 @@ TEST_F(HedgeTest, TheDeadlineEndsBothQuestions) {
   Chain chain("a", 1);
   put_late(chain, false);
   other().hold_blocks(chain.hashes);
-  Transfer transfer = get_twice(chain, 600);
+  Transfer transfer = get_twice(chain, 5000);
   ASSERT_TRUE(transfer.wait(kSoonMs));
   EXPECT_NE(transfer.outcomes()[0].outcome, Outcome::ok);
 }
