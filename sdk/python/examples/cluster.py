@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 import types
 
 import llama
@@ -99,6 +100,18 @@ def payload_bytes(status):
     return sum(int(s["stored_payload_bytes"]) for s in status["servers"] if s["name"] in alive)
 
 
+def settled(read, pause_s=0.5, most_s=10):
+    """What `read` says when it says the same twice: a router knows only the servers' last beats."""
+    until = time.monotonic() + most_s
+    said = read()
+    while time.monotonic() < until:
+        time.sleep(pause_s)
+        before, said = said, read()
+        if said == before:
+            break
+    return said
+
+
 class Cluster:
     """etcd, a router, three storage servers in three failure domains and two workers.
 
@@ -166,7 +179,7 @@ class Cluster:
 
     def stored_bytes(self):
         """Payload bytes on all live storage servers, copies counted."""
-        return payload_bytes(self.status())
+        return settled(lambda: payload_bytes(self.status()))
 
     def status(self):
         """`tarn status --json`, or {} while nobody answers."""

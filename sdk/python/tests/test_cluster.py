@@ -58,6 +58,11 @@ class ClusterCase(unittest.TestCase):
         self.assertEqual(self.module.payload_bytes(STATUS), 16)
         self.assertEqual(self.module.alive_servers({}), set())
 
+    def test_what_servers_have_not_told_yet_is_awaited(self):
+        said = iter([3, 5, 7, 7, 9])
+        self.assertEqual(self.module.settled(lambda: next(said), pause_s=0), 7)
+        self.assertEqual(self.module.settled(lambda: next(said), pause_s=0, most_s=0), 9)
+
     @unittest.skipUnless(shutil.which("etcd"), "etcd is not installed")
     def test_etcd_starts_and_ends(self):
         with self.cluster:
