@@ -134,7 +134,8 @@ void Flight::stay_in_line(FlightDeck& deck) {
   if (x_in_line.empty()) return;
   for (const ServerId server : x_turned_away)
     deck.senders.stay(server, deck.now);
-  x_ask_again_at = deck.now + Senders::kPatience / 2;
+  // Turns for what has landed meanwhile do not put it off.
+  if (x_ask_again_at <= deck.now) x_ask_again_at = deck.now + Senders::kPatience / 2;
   wake_by(x_ask_again_at);
 }
 
