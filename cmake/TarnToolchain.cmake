@@ -10,6 +10,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
+# __FILE__ is relative: a failed check names the file alike wherever it was built, and checkouts share one cache.
+add_compile_options(-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 find_program(TARN_CCACHE ccache)
 if(TARN_CCACHE)
   # Relative paths, so that two checkouts share one cache.

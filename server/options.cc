@@ -1,8 +1,12 @@
 #include "server/options.h"
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <set>
 #include <thread>
 
+#include "common/base/processors.h"
 #include "common/ring/config.h"
 
 namespace tarn::server {
@@ -27,7 +31,8 @@ void add_storage(config::Schema& schema) {
   schema.add_bytes("dram_bytes", kGiB, "Memory for blocks, all lanes together.",
                    {kLaneBytesMin, 1ull << 50});
   schema.add_bytes("tenant_dram_bytes", 0, "Memory that one tenant may take; 0: no such cap.");
-  schema.add_uint("lanes", 0, "Threads that serve blocks; 0: half of the processors.",
+  schema.add_uint("lanes", 0,
+                  "Threads that serve blocks; 0: as many as lane_cpus, or half of the processors.",
                   {0, ring::kLanesMax});
   schema.add_string("data_dir", "", "Folder of the session logs.");
   schema.add_string("secrets_dir", "", "Folder of certificates and keys, made by `tarn certs`.");
@@ -45,14 +50,65 @@ void add_fabric(config::Schema& schema) {
                     "memory; auto: TARN_LOCAL_DIR, else /run/tarn or /tmp/tarn-UID; empty: none.");
   schema.add_string("metrics_listen", "", "HOST:PORT of the Prometheus endpoint; empty: none.");
   schema.add_uint("spin_us", 50, "How long an idle lane polls before it sleeps.", {0, 1'000'000});
+  schema.add_bool("polling", false,
+                  "Lanes never sleep: for processors that nothing else uses. Takes the place of "
+                  "spin_us.");
+  schema.add_list("lane_cpus", {},
+                  "Processors, one for each lane, on which the lanes stay, as 2,3; empty: the "
+                  "kernel chooses.");
   schema.add_enum("log_level", "info", {"debug", "info", "warning", "error"},
                   "What is logged to stderr.");
+}
+
+// Longer than any server lives.
+constexpr Micros kSpinForEver = std::chrono::hours(24 * 365 * 100);
+
+Result<std::vector<uint32_t>> processors_of(const std::vector<std::string>& words) {
+  std::vector<uint32_t> processors;
+  for (const std::string& word : words) {
+    uint32_t processor = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), processor);
+    if (error != std::errc() || end != word.data() + word.size()) {
+      return invalid_argument("lane_cpus: not the number of a processor: '" + word + "'");
+    }
+    processors.push_back(processor);
+  }
+  return processors;
+}
+
+Status check_lane_cpus(const ServerOptions& options) {
+  const std::vector<uint32_t>& wanted = options.lane_cpus;
+  const uint32_t lanes = lanes_of(options);
+  if (wanted.size() != lanes) {
+    return invalid_argument("lane_cpus: " + std::to_string(wanted.size()) + " processors for " +
+                            std::to_string(lanes) + " lanes; name one for each");
+  }
+  if (std::set<uint32_t>(wanted.begin(), wanted.end()).size() != wanted.size()) {
+    return invalid_argument("lane_cpus: two lanes on one processor take turns; name each once");
+  }
+  const std::vector<uint32_t> allowed = allowed_processors();
+  for (const uint32_t processor : wanted) {
+    if (std::find(allowed.begin(), allowed.end(), processor) != allowed.end()) continue;
+    return invalid_argument("lane_cpus: this process may not run on processor " +
+                            std::to_string(processor) + " (taskset -p shows where it may)");
+  }
+  return Status::ok();
+}
+
+Status check_polling(const ServerOptions& options) {
+  const size_t processors = allowed_processors().size();
+  const uint32_t lanes = lanes_of(options);
+  if (lanes < processors || processors == 0) return Status::ok();
+  return invalid_argument("polling: " + std::to_string(lanes) +
+                          " lanes that never sleep would take all " + std::to_string(processors) +
+                          " processors; leave one for everything else");
 }
 
 }  // namespace
 
 uint32_t lanes_of(const ServerOptions& options) {
   if (options.lanes != 0) return options.lanes;
+  if (!options.lane_cpus.empty()) return static_cast<uint32_t>(options.lane_cpus.size());
   const uint64_t processors = std::thread::hardware_concurrency();
   return static_cast<uint32_t>(std::clamp<uint64_t>(
       processors / 2, 1, std::max<uint64_t>(1, options.dram_bytes / kLaneBytesUsual)));
@@ -85,6 +141,9 @@ Result<ServerOptions> server_options(const config::Values& values) {
   options.trusts_shm = values.get_enum("ucx_shm") == "trusted";
   options.metrics_listen = values.get_string("metrics_listen");
   options.spin = Micros(static_cast<int64_t>(values.get_uint("spin_us")));
+  options.is_polling = values.get_bool("polling");
+  if (options.is_polling) options.spin = kSpinForEver;
+  TARN_ASSIGN_OR_RETURN(options.lane_cpus, processors_of(values.get_list("lane_cpus")));
   options.lanes = lanes_of(options);
   TARN_RETURN_IF_ERROR(validate(options));
   return options;
@@ -104,7 +163,8 @@ Status validate(const ServerOptions& options) {
     return invalid_argument("dram_bytes: at least 64 MiB for each of the " + std::to_string(lanes) +
                             " lanes");
   }
-  return Status::ok();
+  if (!options.lane_cpus.empty()) TARN_RETURN_IF_ERROR(check_lane_cpus(options));
+  return options.is_polling ? check_polling(options) : Status::ok();
 }
 
 }  // namespace tarn::server

@@ -21,7 +21,7 @@ struct ServerOptions {
   uint32_t weight = 100;
   uint64_t dram_bytes = kGiB;
   uint64_t tenant_dram_bytes = 0;  // of one tenant; 0: no cap of its own
-  uint32_t lanes = 0;              // 0: half of the processors
+  uint32_t lanes = 0;              // 0: as many as lane_cpus, or half of the processors
   std::string data_dir;
   std::string secrets_dir;
   bool insecure_loopback = false;
@@ -30,9 +30,12 @@ struct ServerOptions {
   std::string local_dir = "auto";    // of the local fabric; empty: none
   std::string metrics_listen;        // empty: none
   Micros spin{50};
+  bool is_polling = false;          // lanes never sleep
+  std::vector<uint32_t> lane_cpus;  // the processor of each lane; empty: any
 };
 
-// The lanes in use: as told, or half of the processors as far as there is memory for them.
+// The lanes in use: as told, or one for each of lane_cpus, or half of the processors as far as
+// there is memory for them.
 uint32_t lanes_of(const ServerOptions& options);
 
 // The items of the configuration of tarn-server.

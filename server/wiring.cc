@@ -286,6 +286,7 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
   made.lane = number;
   made.lane_count = static_cast<uint16_t>(options.lanes);
   made.spin = options.spin;
+  if (!options.lane_cpus.empty()) made.processor = options.lane_cpus.at(number);
   made.memory.pool = pool.get();
   made.memory.cap_bytes = (options.dram_bytes - ready) / options.lanes;
   made.memory.domain_cap_bytes = options.tenant_dram_bytes / options.lanes;

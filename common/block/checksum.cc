@@ -3,6 +3,8 @@
 #include <isa-l/crc.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <span>
 
 #include "common/base/check.h"
@@ -41,6 +43,18 @@ uint32_t crc32c_copy(void* to, const void* from, size_t bytes, uint32_t crc_befo
   const std::span<std::byte> target(static_cast<std::byte*>(to), bytes);
   const bool is_cached = bytes < kUncachedBytesMin;
   return crc32c_copy_by(is_cached ? CopyKernel::portable : copy_kernel(), target, from, crc_before);
+}
+
+uint32_t sample_crc32c(const void* data, size_t bytes) {
+  constexpr size_t kLine = 64;
+  if (bytes <= kSampleLines * kLine) return crc32c(0, data, bytes);
+  const auto* const from = static_cast<const std::byte*>(data);
+  std::array<std::byte, kSampleLines * kLine> sample;
+  for (size_t i = 0; i < kSampleLines; ++i) {
+    const size_t at = (bytes - kLine) * i / (kSampleLines - 1);
+    std::memcpy(sample.data() + i * kLine, from + at, kLine);
+  }
+  return crc32c(0, sample.data(), sample.size());
 }
 
 }  // namespace tarn::block

@@ -20,4 +20,10 @@ uint32_t crc32c(uint32_t crc_before, const void* data, size_t bytes);
 // then, whoever writes to the source meanwhile. The ranges must not overlap.
 uint32_t crc32c_copy(void* to, const void* from, size_t bytes, uint32_t crc_before = 0);
 
+// The CRC32C of kSampleLines runs of 64 bytes, the first and the last among them and the others
+// evenly between; of all bytes where these are no more. Tells bytes of another place or size
+// apart, as one look, and says nothing of single bytes that have changed.
+inline constexpr size_t kSampleLines = 16;
+uint32_t sample_crc32c(const void* data, size_t bytes);
+
 }  // namespace tarn::block

@@ -16,8 +16,9 @@ inline constexpr uint32_t kBlockHeaderMagic = 0x424e5254;  // "TRNB" in memory
 inline constexpr uint16_t kBlockHeaderVersion = 1;
 
 // What lies beside each payload in dram and flash and says whose bytes they are. Value type.
-// payload_crc is made by the putting SDK and never recomputed on the way to the getter; the CRC of
-// the header itself exists only in the encoded form.
+// payload_crc is made by the putting SDK, or by the server in the pass that copies out of the
+// putter's memory, and never recomputed on the way to the getter; the CRC of the header itself
+// exists only in the encoded form.
 struct BlockHeader {
   BlockKey key;
   BlockHash anchor;            // of the extent

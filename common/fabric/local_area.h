@@ -25,12 +25,13 @@ inline constexpr size_t kLocalShownMax = 256;
 struct LocalRecord {
   enum class Type : uint8_t {
     none = 0,
-    message = 1,  // of the fabric; its header follows in further cells
-    data = 2,     // the next `length` bytes of the bounce area belong to the newest message there
-    release = 3,  // payload `id` is not read any more
-    stop = 4,     // bounced message number `id` is not wanted
-    forget = 5,   // memory `region` is gone: unmap it
-    pinned = 6,   // payload `id` is viewed
+    message = 1,   // of the fabric; its header follows in further cells
+    data = 2,      // the next `length` bytes of the bounce area belong to the newest message there
+    release = 3,   // payload `id` is not read any more
+    stop = 4,      // bounced message number `id` is not wanted
+    forget = 5,    // memory `region` is gone: unmap it
+    pinned = 6,    // payload `id` is viewed
+    unmapped = 7,  // memory `region`, which the other side has passed, could not be mapped
   };
   // Where a message's payload comes from.
   enum class Source : uint8_t { none = 0, bounce = 1, region = 2 };

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -86,8 +87,16 @@ void let_go(const Leaving& what) {
   ::close(what.fd);
 }
 
+// Who starts it may be kept on a processor of its own, and is not to share that with this.
+void leave_the_pinned() {
+  cpu_set_t all;
+  if (::sched_getaffinity(::getpid(), sizeof(all), &all) != 0) return;
+  (void)::sched_setaffinity(0, sizeof(all), &all);
+}
+
 void* let_all_go(void*) {
   set_thread_name("tarn-closer");
+  leave_the_pinned();
   while (const auto what = closing().next())
     let_go(*what);
   return nullptr;

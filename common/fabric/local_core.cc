@@ -158,7 +158,8 @@ std::shared_ptr<LocalHoldings> LocalCore::holdings_of(const Domain& owner) {
 // servers that it has shown its ticket to. The newest that still waits for its socket comes first.
 Status LocalCore::on_hello(LocalSession& session, const LocalNote& note) {
   if (note.a > kLocalVersion || note.b < kLocalVersion) {
-    return unsupported("this server speaks version 1 of the local fabric");
+    return unsupported("this server speaks version " + std::to_string(kLocalVersion) +
+                       " of the local fabric");
   }
   const std::string address = text_of(note);
   uint64_t chosen = 0;

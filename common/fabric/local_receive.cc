@@ -99,6 +99,7 @@ void LocalSession::on_region(const LocalNote& note, int passed) {
     x_mappings.emplace(note.a, *std::move(mapping));
   } else if (mapping.error().code() == Code::overloaded) {
     x_mappings.emplace(note.a, nullptr);
+    owe({LocalRecord::Type::unmapped, 0, note.a});
   } else {
     fail(unavailable(mapping.error().message()), x_desk.counters.bad_memory);
   }
@@ -190,6 +191,8 @@ void LocalSession::on_record(const LocalRecord& record, Bytes header) {
         x_mappings.erase(found);
       }
       return;
+    case LocalRecord::Type::unmapped:
+      return on_unmapped(record.region);
     case LocalRecord::Type::none:
       break;
   }
@@ -228,7 +231,9 @@ void LocalSession::on_shown(const LocalRecord& record, Bytes header) {
   const bool lies_there = record.offset <= size && record.payload_bytes <= size - record.offset;
   const bool fits = record.payload_bytes > 0 && mapping && (lies_there || !is_mapped);
   // A peer shows so many at a time, and waits for releases then.
-  const bool is_one_too_many = x_takings.size() + x_owed.size() >= kLocalShownMax;
+  const auto releases = std::count_if(x_owed.begin(), x_owed.end(),
+                                      [](const Owed& each) { return each.region == 0; });
+  const bool is_one_too_many = x_takings.size() + static_cast<size_t>(releases) >= kLocalShownMax;
   if (!fits || is_one_too_many) {
     return fail(unavailable(fits ? "the local peer shows too much at a time"
                                  : "the local peer shows memory that it has not passed"),
@@ -273,6 +278,7 @@ void LocalSession::receive(const LocalRecord& record, std::span<const MutableByt
   taking.writer.emplace(taking.into);
   taking.done = std::move(done);
   taking.id = record.id;
+  x_taking_bytes += record.payload_bytes;
   if (x_takings.size() == 1) (void)take_on();
 }
 
@@ -292,6 +298,8 @@ bool LocalSession::advance(Taking& taking) {
   TARN_CHECK(taking.writer->write(taking.from.first(step)));
   taking.from = taking.from.subspan(step);
   x_budget -= step;
+  x_taking_bytes -= step;
+  x_bell_after_bytes -= std::min<uint64_t>(x_bell_after_bytes, step);
   if (!taking.from.empty()) return false;
   // The peer says so before it lets anybody write there again. A write that changes nothing, as no
   // plain load keeps those of the copy before it.

@@ -18,6 +18,10 @@ constexpr size_t kBytesPerVisit = 1 << 20;
 constexpr size_t kBounceStep = 256 << 10;
 constexpr uint32_t kIndexBits = 8;
 static_assert(kLocalShownMax == 1u << kIndexBits);
+// A client that has so much to copy is busy for longer than the server needs to wake up...
+constexpr uint64_t kBusyBytes = 2 << 20;
+// ... and calls it after so much at the latest, about half a millisecond.
+constexpr uint64_t kBellAfterBytes = 8 << 20;
 constexpr uint32_t kSequences = 1u << (31 - kIndexBits);
 
 }  // namespace
@@ -167,6 +171,7 @@ bool LocalSession::may_be_viewed(uint64_t bytes) const {
 // False when the peer does not take files now: the payload is copied then.
 bool LocalSession::announce(const LocalMemory::Region& region) {
   if (x_announced.contains(region.id)) return true;
+  if (is_declined(region.id)) return false;
   LocalNote note;
   note.type = LocalNote::Type::region;
   note.a = region.id;
@@ -180,9 +185,26 @@ bool LocalSession::announce(const LocalMemory::Region& region) {
   return true;
 }
 
+// What the peer had no room for goes through the bounce area for a while. It has forgotten the
+// region once it has read all that was written, and may be asked anew only then.
+bool LocalSession::is_declined(uint64_t region) {
+  const auto found = x_declined.find(region);
+  if (found == x_declined.end()) return false;
+  if (system_clock().now() < found->second || !has_told_all()) return true;
+  x_declined.erase(found);
+  return false;
+}
+
+void LocalSession::on_unmapped(uint64_t region) {
+  // Gone meanwhile, and named in a forget: or never passed, which is all the same to this side.
+  if (x_announced.erase(region) == 0) return;
+  x_declined[region] = system_clock().now() + x_desk.limits.declined_pause;
+  owe({LocalRecord::Type::forget, 0, region});
+}
+
 // A server maps so much and no more; it may still hold what it is about to forget.
 bool LocalSession::fits_at_server(uint64_t bytes) {
-  if (x_writer->is_drained()) {
+  if (has_told_all()) {
     x_announced_count = x_announced.size();
     x_announced_bytes = 0;
     for (const auto& [id, each] : x_announced)
@@ -196,6 +218,7 @@ bool LocalSession::fits_at_server(uint64_t bytes) {
 void LocalSession::forget_gone() {
   if (x_desk.memory == nullptr || x_desk.memory->removals() == x_removals_seen) return;
   const uint64_t seen = x_desk.memory->removals();
+  std::erase_if(x_declined, [this](const auto& each) { return !x_desk.memory->has(each.first); });
   for (auto each = x_announced.begin(); each != x_announced.end();) {
     if (x_desk.memory->has(each->first)) {
       ++each;
@@ -214,8 +237,18 @@ bool LocalSession::write(LocalRecord record, Bytes header) {
   if (!x_writer->has_room(header.size())) return false;
   record.header_bytes = static_cast<uint16_t>(header.size());
   x_writer->write(record, header);
-  ring_bell(x_writer->words().asleep);
+  if (x_desk.is_server || x_taking_bytes < kBusyBytes) {
+    call_peer();
+  } else if (!x_owes_bell) {
+    x_owes_bell = true;
+    x_bell_after_bytes = kBellAfterBytes;
+  }
   return true;
+}
+
+void LocalSession::call_peer() {
+  x_owes_bell = false;
+  ring_bell(x_writer->words().asleep);
 }
 
 // The peer says that it sleeps before it looks a last time; here it is the other way round.
@@ -341,6 +374,7 @@ void LocalSession::owe(Owed owed) {
   LocalRecord record;
   record.type = owed.type;
   record.id = owed.id;
+  record.region = owed.region;
   if (x_state == State::up && !write(record)) x_owed.push_back(owed);
 }
 
@@ -357,6 +391,7 @@ void LocalSession::pay_owed() {
     LocalRecord record;
     record.type = x_owed.back().type;
     record.id = x_owed.back().id;
+    record.region = x_owed.back().region;
     if (!write(record)) return;
     x_owed.pop_back();
   }
@@ -376,6 +411,8 @@ size_t LocalSession::visit() {
   if (!x_owed.empty()) pay_owed();
   forget_gone();
   if (!x_queue.empty()) done += pump();
+  const bool may_wait = x_taking_bytes >= kBusyBytes && x_bell_after_bytes > 0;
+  if (x_owes_bell && !may_wait) call_peer();
   if (x_writer->is_broken()) {
     fail(unavailable("the local peer's indices cannot be"), x_desk.counters.bad_indices);
   }
@@ -420,6 +457,7 @@ void LocalSession::end(Code code, bool frees_pinned) {
   for (Taking& each : x_takings)
     x_desk.ended.add(std::move(each.done), code, 0);
   x_takings.clear();
+  x_taking_bytes = 0;
   end_incoming(code);
   for (size_t index = 0; index < x_shown.size(); ++index) {
     Shown& shown = x_shown[index];

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/fabric/ended.h"
 #include "common/fabric/fabric.h"
 #include "common/fabric/local_area.h"
@@ -33,6 +34,7 @@ struct LocalLimits {
   size_t owner_ended = 16;                   // connections that are over but for their views
   size_t owner_mappings = 512;
   size_t port_mappings = 2048;
+  Nanos declined_pause = std::chrono::seconds(1);  // before a peer that had no room is asked again
 };
 
 // What the peers of one owner hold of a port, over all their sockets. One-thread (the port's).
@@ -199,6 +201,10 @@ class LocalSession {
   std::optional<Status> show(Bytes header, Bytes payload, SendDone& done);
   bool announce(const LocalMemory::Region& region);
   bool fits_at_server(uint64_t bytes);
+  bool is_declined(uint64_t region);
+  void on_unmapped(uint64_t region);
+  // The peer has read all that it was to be told.
+  bool has_told_all() const { return x_owed.empty() && x_writer->is_drained(); }
   void forget_gone();
   size_t pump();
   bool pump_front();
@@ -208,10 +214,12 @@ class LocalSession {
   struct Owed {
     LocalRecord::Type type = LocalRecord::Type::none;
     uint32_t id = 0;
+    uint64_t region = 0;
   };
   void owe(Owed owed);
   void owe_release(uint32_t id);
   void pay_owed();
+  void call_peer();
   void ring_bell(std::atomic<uint32_t>& wanted);
 
   const std::shared_ptr<LocalDesk> x_shared;
@@ -240,6 +248,8 @@ class LocalSession {
   uint64_t x_viewable_bytes = 0;  // of what is shown and may be viewed, or is
   bool x_keeps_pins = true;       // the peer's process may still read
   std::unordered_map<uint64_t, uint64_t> x_announced;  // regions and their bytes
+  // Regions for which the peer had no room, and when it is asked again.
+  std::unordered_map<uint64_t, Instant> x_declined;
   // These, and what the peer may not have forgotten yet.
   size_t x_announced_count = 0;
   uint64_t x_announced_bytes = 0;
@@ -247,7 +257,11 @@ class LocalSession {
 
   Incoming x_incoming;
   std::deque<Taking> x_takings;
-  std::vector<Owed> x_owed;  // what found no room; at most one for each payload
+  uint64_t x_taking_bytes = 0;  // that they still have to copy
+  // A client with much to copy lets the server sleep meanwhile, for so many bytes at most.
+  bool x_owes_bell = false;
+  uint64_t x_bell_after_bytes = 0;
+  std::vector<Owed> x_owed;  // what found no room; at most one for each payload, or each region
   // Null: there was no room for it. What it shows from there does not arrive.
   std::unordered_map<uint64_t, std::shared_ptr<const LocalMapping>> x_mappings;
   uint64_t x_mapped_bytes = 0;

@@ -11,7 +11,7 @@
 
 namespace tarn::fabric {
 
-inline constexpr uint32_t kLocalVersion = 1;
+inline constexpr uint32_t kLocalVersion = 2;
 
 // The folder through which the processes of a host find each other. Immutable value type.
 struct LocalFolder {

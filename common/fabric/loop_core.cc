@@ -59,6 +59,14 @@ Result<uint64_t> LoopCore::connect(ConnectOptions options) {
   return id;
 }
 
+std::shared_ptr<LoopMessage> LoopCore::take_message() {
+  if (x_spare.empty()) return std::make_shared<LoopMessage>();
+  std::shared_ptr<LoopMessage> message = std::move(x_spare.back());
+  x_spare.pop_back();
+  message->state.store(LoopMessage::State::waiting);
+  return message;
+}
+
 Status LoopCore::send(uint64_t connection_id, std::shared_ptr<LoopMessage> message) {
   const auto found = x_peers.find(connection_id);
   if (x_hub == nullptr || found == x_peers.end()) return unavailable("the connection is closed");
@@ -84,7 +92,7 @@ void LoopCore::end_waiting(uint64_t connection_id, Code code) {
     LoopMessage& message = *each->first;
     if (message.connection_id == connection_id && message.take_back()) {
       x_ended.add(std::move(message.done), code);
-      each = x_in_flight.erase(each);
+      x_in_flight.erase(each++);
     } else {
       ++each;
     }
@@ -123,6 +131,8 @@ void LoopCore::on_sent(const std::shared_ptr<LoopMessage>& message, Code code) {
   if (x_in_flight.erase(message.get()) == 0) return;
   const bool closed = !x_peers.contains(message->connection_id);
   x_ended.add(std::move(message->done), closed ? Code::cancelled : code);
+  // The receiver may still hold it, but looks at it no more.
+  if (x_spare.size() < kLoopSpareMax) x_spare.push_back(message);
 }
 
 void LoopCore::on_lost(const LoopMailbox& peer) {

@@ -2,13 +2,17 @@
 
 #include <map>
 #include <memory>
-#include <unordered_map>
 #include <vector>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "common/fabric/ended.h"
 #include "common/fabric/loop_mailbox.h"
 
 namespace tarn::fabric {
+
+// Messages that have ended and are used again.
+inline constexpr size_t kLoopSpareMax = 64;
 
 // The state of a loop port, which its connections share. One-thread (the port's).
 // Invariant: a message is in x_in_flight from send() until its end is known.
@@ -20,6 +24,8 @@ class LoopCore {
   const LoopMailbox& mailbox() const { return *x_mailbox; }
   void set_handler(Handler handler) { x_handler = std::move(handler); }
   Result<uint64_t> connect(ConnectOptions options);
+  // A message to fill for send(), one that has ended where there is one.
+  std::shared_ptr<LoopMessage> take_message();
   Status send(uint64_t connection_id, std::shared_ptr<LoopMessage> message);
   void close(uint64_t connection_id);
   size_t progress();
@@ -56,7 +62,8 @@ class LoopCore {
   bool x_maps = true;
   std::map<uint64_t, Peer> x_peers;  // by connection id
   uint64_t x_last_id = 0;
-  std::unordered_map<LoopMessage*, std::shared_ptr<LoopMessage>> x_in_flight;
+  absl::flat_hash_map<LoopMessage*, std::shared_ptr<LoopMessage>> x_in_flight;
+  std::vector<std::shared_ptr<LoopMessage>> x_spare;
   EndedCallbacks x_ended;
   std::vector<LoopEvent> x_taken;
 };

@@ -109,7 +109,7 @@ class LoopConnection : public Connection {
 
   Status send(Bytes header, std::span<const Bytes> payload, SendDone done) override {
     if (header.size() > kHeaderBytesMax) return invalid_argument("the header is too long");
-    auto message = std::make_shared<LoopMessage>();
+    auto message = x_core->take_message();
     message->header.assign(header.begin(), header.end());
     message->payload.assign(payload.begin(), payload.end());
     message->done = std::move(done);

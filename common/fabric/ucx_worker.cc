@@ -22,6 +22,9 @@ constexpr unsigned kMessageId = 1;
 constexpr unsigned kKnockId = 2;
 // Rounds of UCX in one progress(): enough to drain a burst, few enough to keep a lane's turn short.
 constexpr int kProgressRoundsMax = 32;
+// Nor does it go on once so many bytes have been taken in and checked: whoever waits for them asks
+// for the next ones, or answers, while the other side still has something to send.
+constexpr size_t kReceivedPerProgress = 128 * 1024;
 // After a close, how long arm() declines to sleep: UCX ends operations in progress calls for which
 // it raises no event.
 constexpr Millis kCloseSpin{50};
@@ -89,6 +92,7 @@ class UcxPayload : public Payload {
     }
     ScatterWriter writer(into);
     TARN_CHECK(writer.write({static_cast<const std::byte*>(x_source.data), x_source.bytes}));
+    x_worker.x_received_now += x_source.bytes;
     x_worker.x_ended.add(std::move(done), Code::ok, writer.crc32c());
   }
 
@@ -451,6 +455,7 @@ void UcxWorker::end(UcxOperation* operation, ucs_status_t status) {
     TARN_CHECK(peer->receives_in_flight > 0);
     --peer->receives_in_flight;
     const uint32_t crc = finish_receive(operation, code);
+    x_received_now += total_bytes(operation->into);
     x_ended.add(std::move(operation->received), code, crc);
     x_receives.give_back(operation);
   } else {
@@ -587,10 +592,14 @@ size_t UcxWorker::progress() {
   TARN_CHECK(x_receiver != nullptr && !x_in_ucx);
   size_t count = 0;
   x_in_ucx = true;
+  x_received_now = 0;
   for (int round = 0; round < kProgressRoundsMax; ++round) {
-    const unsigned done = ucp_worker_progress(x_receiver) + x_senders->progress();
-    if (done == 0) break;
+    unsigned done = ucp_worker_progress(x_receiver);
+    // To look at a worker is a system call over TCP. Senders hear nothing but what becomes of their
+    // sends; that a peer is gone may wait for the next turn.
+    if (round == 0 || x_sends.in_flight() > 0) done += x_senders->progress();
     count += done;
+    if (done == 0 || x_received_now >= kReceivedPerProgress) break;
   }
   x_in_ucx = false;
   if (x_peers.has_knocks()) answer_knocks();

@@ -122,7 +122,8 @@ class UcxWorker {
   UcxOperationPool x_receives;
   UcxStaging x_staging;
   EndedCallbacks x_ended;
-  bool x_in_ucx = false;  // inside ucp_worker_progress: connections are closed after it
+  size_t x_received_now = 0;  // bytes, in this progress()
+  bool x_in_ucx = false;      // inside ucp_worker_progress: connections are closed after it
   uint64_t x_quarantined_total = 0;
   uint64_t x_lost_total = 0;
 };

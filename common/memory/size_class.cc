@@ -3,11 +3,11 @@
 #include <bit>
 
 #include "common/base/check.h"
+#include "common/memory/huge_pages.h"
 
 namespace tarn::memory {
 namespace {
 
-constexpr uint64_t kHugePageBytes = 2 * kMiB;
 // Room of slot headers in a slab of one slot.
 constexpr uint64_t kHeaderRoomBytes = 4 * kKiB;
 constexpr uint32_t kStepsPerDoubling = 4;

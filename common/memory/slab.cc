@@ -12,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
 #include "common/base/units.h"
+#include "common/memory/huge_pages.h"
 #include "common/memory/size_class.h"
 
 namespace tarn::memory {
@@ -39,6 +40,8 @@ bool populate(std::span<std::byte> memory) {
 
 Status seal_and_populate(int fd, std::span<std::byte> memory, bool prefault) {
   ::madvise(memory.data(), memory.size(), MADV_HUGEPAGE);
+  // Where there are huge pages, nothing is left to be prepared.
+  if (prefault) make_huge(memory);
   if (prefault && !populate(memory)) return no_memory("prefault");
   if (::fcntl(fd, F_ADD_SEALS, kSeals) != 0) return no_memory("seal");
   return Status::ok();
@@ -69,16 +72,16 @@ Result<std::unique_ptr<Slab>> Slab::open(const SlabOptions& options) {
   if (TARN_FAULT_POINT("memory.slab_open")) return overloaded("no memory for a slab: fault point");
   const int fd = ::memfd_create("tarn-slab", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return no_memory("memfd_create");
-  void* base = MAP_FAILED;
+  std::span<std::byte> memory;
   if (::ftruncate(fd, static_cast<off_t>(options.bytes)) == 0) {
-    base = ::mmap(nullptr, options.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    memory = map_aligned(fd, options.bytes);
   }
-  if (base == MAP_FAILED) {
+  if (memory.empty()) {
     const Status failed = no_memory("map");
     ::close(fd);
     return failed;
   }
-  auto slab = std::unique_ptr<Slab>(new Slab(fd, {static_cast<std::byte*>(base), options.bytes}));
+  auto slab = std::unique_ptr<Slab>(new Slab(fd, memory));
   TARN_RETURN_IF_ERROR(seal_and_populate(fd, slab->memory(), options.prefault));
   return slab;
 }

@@ -15,6 +15,17 @@ class BoundedList {
  public:
   static constexpr size_t kCapacity = N;
 
+  BoundedList() = default;
+  BoundedList(const BoundedList&) = default;
+  ~BoundedList() = default;
+  // Only what is there: most lists of a request are short, and have room for many.
+  BoundedList& operator=(const BoundedList& other) {
+    if (this == &other) return *this;
+    std::copy(other.begin(), other.end(), x_values.begin());
+    x_size = other.x_size;
+    return *this;
+  }
+
   size_t size() const { return x_size; }
   bool empty() const { return x_size == 0; }
   bool is_full() const { return x_size == N; }

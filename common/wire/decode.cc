@@ -16,7 +16,7 @@ uint8_t flags_allowed(MessageType type) {
     case MessageType::exists_request:
       return kFlagForTenant;
     case MessageType::put_request:
-      return kFlagForTenant | kFlagAllowLess | kFlagBackup;
+      return kFlagForTenant | kFlagAllowLess | kFlagBackup | kFlagSampled;
     case MessageType::remove_request:
       return kFlagForTenant | kFlagBackup;
     default:
@@ -183,6 +183,7 @@ Refusal decode_body(Body body, uint8_t flags, PutRequest& message) {
   get_head(body, flags, message.head);
   message.allow_less = (flags & kFlagAllowLess) != 0;
   message.backup = (flags & kFlagBackup) != 0;
+  message.sampled = (flags & kFlagSampled) != 0;
   message.shard.value = in.get<uint32_t>();
   message.index = in.get<uint16_t>();
   message.extent_blocks = in.get<uint16_t>();
@@ -195,6 +196,7 @@ Refusal decode_body(Body body, uint8_t flags, PutRequest& message) {
   get_name(body, message.anchor);
   get_hash(body, message.parent);
   body.require(kind <= static_cast<uint8_t>(block::SpaceKind::flat));
+  body.require(!message.backup || !message.sampled);
   body.require(message.extent_blocks >= 1 && message.extent_blocks <= kExtentBlocksMax);
   body.require(message.index < message.extent_blocks);
   body.require(message.copies >= 1 && message.copies <= kCopiesMax);

@@ -152,6 +152,7 @@ void encode(const Route& route, const GetReply& message, HeaderBuffer& into) {
 void encode(const Route& route, const PutRequest& message, HeaderBuffer& into) {
   uint8_t flags = with(flags_of(message.head), message.allow_less, kFlagAllowLess);
   flags = with(flags, message.backup, kFlagBackup);
+  flags = with(flags, message.sampled, kFlagSampled);
   HeaderWriter header({MessageType::put_request, flags}, route, into);
   Writer& out = header.body();
   put_head(out, message.head);

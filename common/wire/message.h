@@ -49,6 +49,7 @@ enum class MessageType : uint8_t {
 inline constexpr uint8_t kFlagForTenant = 1;
 inline constexpr uint8_t kFlagAllowLess = 2;
 inline constexpr uint8_t kFlagBackup = 4;
+inline constexpr uint8_t kFlagSampled = 8;
 
 // Which request of which connection a message is, or answers. The sequence's upper 16 bits are the
 // lane's number, so that a request recorded on one lane is worth nothing on another.
@@ -140,6 +141,9 @@ struct PutRequest {
   RequestHead head;
   bool allow_less = false;  // kept_less is welcome where `copies` cannot be reached
   bool backup = false;      // from a primary: keep this copy, feed nobody
+  // The CRC is that of a sample (block::sample_crc32c): the server makes the payload's from the
+  // bytes that it copies. Only to one that has said that it does; never with `backup`.
+  bool sampled = false;
   Shard shard;
   block::BlockHash hash;
   block::BlockHash anchor;

@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/processors.h"
 #include "common/base/thread_name.h"
 #include "common/block/key.h"
 #include "common/fabric/local_port.h"
@@ -110,6 +111,10 @@ void Lane::watch(int fd) {
 
 void Lane::run() {
   set_thread_name("tarn-lane" + std::to_string(x_options.lane));
+  if (x_options.processor && !pin_thread(*x_options.processor)) {
+    log::warn("lane {} cannot stay on processor {}: the kernel chooses", x_options.lane,
+              *x_options.processor);
+  }
   Instant last_work = x_clock.now();
   while (!x_stopping.load(std::memory_order_acquire)) {
     const size_t done = turn();

@@ -24,7 +24,8 @@ namespace tarn::lane {
 struct LaneOptions {
   uint16_t lane = 0;
   uint16_t lane_count = 1;
-  Nanos spin{0};  // how long a lane without work polls before it sleeps
+  Nanos spin{0};                      // how long a lane without work polls before it sleeps
+  std::optional<uint32_t> processor;  // that it stays on; none: any
   store::SlotAllocatorOptions memory;
   store::Descent* descent = nullptr;  // of all lanes; outlives them. Null: this is the only lane
   std::function<void(const store::MakeWay&)> on_blocked;  // as of DramTierOptions

@@ -24,7 +24,8 @@ Result<Peer*> Peers::add(const PeerSpec& spec) {
                                              .id = spec.connection_id,
                                              .tenant = block::tenant_id(spec.ticket.holder.tenant),
                                              .ticket = spec.ticket,
-                                             .connection = nullptr});
+                                             .connection = nullptr,
+                                             .is_local = spec.fabric == fabric::Kind::local});
   Peer* added = peer.get();
   x_peers.emplace(spec.connection_id, std::move(peer));
   return added;

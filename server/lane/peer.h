@@ -48,6 +48,7 @@ struct Peer {
   uint64_t full_at = 0;   // the flush in which it took no more of them
   SendPace pace = {};     // of blocks
   bool is_closed = false;
+  bool is_local = false;  // on this host, and its memory is mapped
 
   bool is_server() const { return ticket.allows(auth::right::kReplicate); }
 };

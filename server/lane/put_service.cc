@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/block/checksum.h"
 #include "common/ring/position.h"
 
 namespace tarn::lane {
@@ -59,6 +60,9 @@ Status PutService::check(const Peer& peer, const wire::PutRequest& request,
   }
   if (x_desk.view == nullptr || x_desk.view->self == ring::kNoServer) {
     return unavailable("this server is no member of the cluster yet");
+  }
+  if (request.sampled && !peer.is_local) {
+    return invalid_argument("a put by way of a wire brings the checksum of all its bytes");
   }
   const Epoch ours = x_desk.epoch();
   const Epoch theirs = request.head.epoch;
@@ -125,6 +129,14 @@ void PutService::receive(Work& work, store::Slot slot, fabric::Payload& payload)
                   [this, &work](Code code, uint32_t crc32c) { on_received(work, code, crc32c); });
 }
 
+// `crc32c` was made from the bytes as they were copied out of the putter's memory: there is nothing
+// on the way that it could find, and a sample says whether they are those that were meant.
+bool PutService::is_intact(const Work& work, uint32_t crc32c) {
+  if (!work.request.sampled) return crc32c == work.request.payload_crc;
+  const auto bytes = work.slot.bytes();
+  return block::sample_crc32c(bytes.data(), bytes.size()) == work.request.payload_crc;
+}
+
 void PutService::on_received(Work& work, Code code, uint32_t crc32c) {
   TARN_CHECK(work.is_receiving);
   work.is_receiving = false;
@@ -133,7 +145,7 @@ void PutService::on_received(Work& work, Code code, uint32_t crc32c) {
     refuse(work, {code, "the payload did not arrive"});
     return;
   }
-  if (crc32c != work.request.payload_crc) {
+  if (!is_intact(work, crc32c)) {
     x_desk.metrics.corrupt_payloads.add();
     refuse(work, corrupt("the payload's checksum is not the one it was put with"));
     return;
@@ -142,6 +154,7 @@ void PutService::on_received(Work& work, Code code, uint32_t crc32c) {
     refuse(work, internal_error("the block was not made visible: fault point"));
     return;
   }
+  work.slot.set_payload_crc(crc32c);
   x_desk.tier.publish(std::move(work.slot));
   work.is_new = true;
   x_desk.metrics.put_blocks.add();
@@ -176,6 +189,7 @@ void PutService::feed_backups(Work& work) {
   feed.request.head.for_tenant = true;
   feed.request.head.tenant = work.key.tenant;
   feed.request.backup = true;
+  feed.request.sampled = false;
   feed.request.allow_less = false;
   feed.request.copies = 1;
   // What is kept here counts, not what this put says: the first copy has won.

@@ -54,6 +54,7 @@ class PutService {
   Work* take(Peer& peer, wire::Route route, const wire::PutRequest& request);
   store::BlockPut block_put(const Work& work) const;
   void receive(Work& work, store::Slot slot, fabric::Payload& payload);
+  static bool is_intact(const Work& work, uint32_t crc32c);
   void on_received(Work& work, Code code, uint32_t crc32c);
   void keep(Work& work);
   void feed_backups(Work& work);

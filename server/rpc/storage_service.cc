@@ -112,6 +112,7 @@ grpc::Status StorageService::Connect(grpc::ServerContext* context,
   response->set_refused_offers(wired->refused_offers);
   response->set_transport(wired->transport);
   response->set_pieces(true);
+  response->set_sampled_puts(true);
   return grpc::Status::OK;
 }
 

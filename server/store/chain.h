@@ -44,6 +44,7 @@ struct Extent {
   QueueKind queue = QueueKind::none;
   std::list<Extent*>::iterator place;
   uint64_t bytes = 0;
+  uint64_t touched = 0;  // the tier's count of bytes put when it was last added to or read
   uint8_t hits = 0;
   bool is_passed_over = false;
 

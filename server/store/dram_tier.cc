@@ -26,6 +26,21 @@ StoredBlock& block_of(void* token) {
   return *static_cast<StoredBlock*>(token);
 }
 
+// True when every block there could go now, but for what hangs on them.
+bool may_clear(const SlabUse& slab) {
+  return std::all_of(slab.owners.begin(), slab.owners.end(), [](void* owner) {
+    return owner == nullptr || may_go(*static_cast<StoredBlock*>(owner));
+  });
+}
+
+// True when few of its blocks were touched since.
+bool is_mostly_untouched(const SlabUse& slab, uint64_t since) {
+  const auto touched = std::count_if(slab.owners.begin(), slab.owners.end(), [&](void* owner) {
+    return owner != nullptr && static_cast<StoredBlock*>(owner)->extent->touched > since;
+  });
+  return static_cast<uint64_t>(touched) * 4 <= slab.live_slots;
+}
+
 }  // namespace
 
 DomainId domain_of(const block::BlockKey& key) {
@@ -62,6 +77,7 @@ void DramTier::read(const block::BlockKey& key, ReadDone done) {
   StoredBlock& block = *found->second;
   ++block.pins;
   EvictionQueue::hit(*block.extent);
+  block.extent->touched = x_put_bytes;
   done(Pin(this, &block, block.slot.payload(block.header.payload_bytes)));
 }
 
@@ -115,6 +131,8 @@ StoredBlock& DramTier::place(const BlockPut& put) {
   add_block(home.extent, block);
   if (put.header.index == 0) x_lineage.join(home.extent, put.parent);
   queue_of(home.extent).grow(home.extent, put.header.payload_bytes);
+  x_put_bytes += put.header.payload_bytes;
+  home.extent.touched = x_put_bytes;
   x_blocks.emplace(put.header.key, std::move(owned));
   return block;
 }
@@ -153,6 +171,12 @@ void DramTier::abandon(void* token) {
   StoredBlock& block = block_of(token);
   TARN_CHECK(block.state == StoredBlock::State::reserved);
   retire(block, false);
+}
+
+void DramTier::set_payload_crc(void* token, uint32_t crc32c) {
+  StoredBlock& block = block_of(token);
+  TARN_CHECK(block.state == StoredBlock::State::reserved);
+  block.header.payload_crc = crc32c;
 }
 
 Status DramTier::remove(const block::BlockKey& key) {
@@ -235,11 +259,12 @@ void DramTier::announce(const StoredBlock& block, bool removed) {
 Result<SlotRef> DramTier::make_room(const BlockPut& put, StoredBlock* owner) {
   const DomainId domain = domain_of(put.header.key);
   const uint64_t bytes = put.header.payload_bytes;
+  uint32_t older_slabs_left = kOlderSlabsMax;
   for (uint32_t step = 0; step < kEvictionsMax; ++step) {
     if (auto slot = x_memory.allocate(domain, bytes, owner)) return *slot;
     if (x_memory.may_grow(domain, bytes)) {
       TARN_RETURN_IF_ERROR(x_memory.grow(domain, bytes));
-    } else if (!evict_for(put)) {
+    } else if (!evict_for(put, older_slabs_left)) {
       return overloaded(
           "dram is full of blocks that are in use, belong to others or stand before this one in "
           "its chain");
@@ -248,16 +273,57 @@ Result<SlotRef> DramTier::make_room(const BlockPut& put, StoredBlock* owner) {
   return overloaded("dram: too much would have to go for this block");
 }
 
-bool DramTier::evict_for(const BlockPut& put) {
+bool DramTier::evict_for(const BlockPut& put, uint32_t& older_slabs_left) {
   Search search{.put = put, .number = ++x_searches};
   if (clear_a_slab(search)) return true;
   const auto own =
       x_queues.find({domain_of(put.header.key), memory::size_class_of(put.header.payload_bytes)});
-  if (own != x_queues.end() && evict_from(own->second, search)) return true;
+  const bool has_own = own != x_queues.end();
+  if (has_own && take_from_older(*own, search, older_slabs_left)) return true;
+  if (has_own && evict_from(own->second, search)) return true;
   for (size_t tried = 1; tried < kSlabsMax; ++tried) {
     if (clear_a_slab(search)) return true;
   }
   return false;
+}
+
+// The sizes of one domain share its memory by age: while one keeps what nobody has touched for
+// longer than what another one would have to let go, that is where the room comes from. True when
+// at least one block went.
+bool DramTier::take_from_older(Queues::value_type& own, Search& search, uint32_t& slabs_left) {
+  const Extent* const own_next = own.second.victim();
+  if (own_next == nullptr) return false;
+  const uint64_t own_age = x_put_bytes - own_next->touched;
+  // A slab takes younger blocks with it, and is not to go to and fro between two sizes.
+  const uint64_t older = own_age + std::max(own_age / 4, memory::kClassSlabBytes);
+  const auto oldest = oldest_but(own.first, older, search);
+  if (!oldest) return false;
+  SlabUse& slab = *oldest->block->slot.slab;
+  // Where the slab cannot go for it, it goes alone: it would hide what lies in slabs that could.
+  const bool is_its_slab = !slab.is_mixed() && slab.size_class == oldest->size_class;
+  if (!is_its_slab || !is_mostly_untouched(slab, x_put_bytes - older)) {
+    evict(*oldest->block);
+    return true;
+  }
+  if (slabs_left == 0 || !may_clear(slab)) return false;
+  --slabs_left;
+  return clear(slab, search);
+}
+
+// Of the domain's other sizes, the one whose next to go is the oldest and has at least that age.
+std::optional<DramTier::Oldest> DramTier::oldest_but(const QueueKey& own, uint64_t age,
+                                                     Search& search) {
+  std::optional<Oldest> oldest;
+  for (auto it = x_queues.lower_bound({own.domain, 0});
+       it != x_queues.end() && it->first.domain == own.domain; ++it) {
+    Extent* const next = it->first == own ? nullptr : it->second.victim();
+    if (next == nullptr || x_put_bytes - next->touched < age) continue;
+    const Lineage::Turn turn = x_lineage.next_to_go(*next, search.number);
+    if (!turn.is_free()) continue;
+    oldest = {turn.block, it->first.size_class};
+    age = x_put_bytes - next->touched;
+  }
+  return oldest;
 }
 
 void DramTier::evict(StoredBlock& block) {

@@ -62,6 +62,8 @@ class DramTier : public Tier {
   static constexpr uint32_t kEvictionsMax = 4096;
   // Slabs that are looked through in one search for room when nothing can go from the first ones.
   static constexpr size_t kSlabsMax = 8;
+  // Slabs of another size that one put may clear because what lies there is older.
+  static constexpr uint32_t kOlderSlabsMax = 4;
   // Extents held by other lanes that keep their turn, and ask, in one search for room.
   static constexpr size_t kHeldMax = 16;
   // Lanes that pass a request to make way on; behind that is a circle.
@@ -108,6 +110,7 @@ class DramTier : public Tier {
     Extent extent;
     QueueKey queue;
   };
+  using Queues = std::map<QueueKey, EvictionQueue>;
   using ExtentsByPosition = std::multimap<Position, std::unique_ptr<OwnedExtent>>;
 
   // One search for room; it ends when a block went.
@@ -120,12 +123,19 @@ class DramTier : public Tier {
   const block::BlockHeader& header_of(const void* token) const override;
   void unpin(void* token) override;
   void abandon(void* token) override;
+  void set_payload_crc(void* token, uint32_t crc32c) override;
 
   Status check_new(const BlockPut& put) const;
   Result<SlotRef> make_room(const BlockPut& put, StoredBlock* owner);
-  bool evict_for(const BlockPut& put);
+  bool evict_for(const BlockPut& put, uint32_t& older_slabs_left);
   bool evict_from(EvictionQueue& queue, Search& search);
   bool clear_a_slab(Search& search);
+  struct Oldest {
+    StoredBlock* block = nullptr;
+    memory::SizeClass size_class = 0;  // of its queue
+  };
+  bool take_from_older(Queues::value_type& own, Search& search, uint32_t& slabs_left);
+  std::optional<Oldest> oldest_but(const QueueKey& own, uint64_t age, Search& search);
   bool clear(SlabUse& slab, Search& search);
   bool evict_with_deeper(StoredBlock& block, Search& search);
   void evict(StoredBlock& block);
@@ -151,7 +161,8 @@ class DramTier : public Tier {
   ring::ExtentTable x_seats;
   absl::flat_hash_map<ring::ExtentKey, ExtentsByPosition::iterator, ring::ExtentKeyHash> x_extents;
   ExtentsByPosition x_by_position;
-  std::map<QueueKey, EvictionQueue> x_queues;
+  Queues x_queues;
+  uint64_t x_put_bytes = 0;  // the clock of ages
   uint64_t x_payload_bytes = 0;
   uint64_t x_visible_blocks = 0;
   uint64_t x_evicted_blocks = 0;

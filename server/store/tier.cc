@@ -45,4 +45,9 @@ void* Slot::take_token() {
   return x_token;
 }
 
+void Slot::set_payload_crc(uint32_t crc32c) {
+  TARN_CHECK(x_tier != nullptr);
+  x_tier->set_payload_crc(x_token, crc32c);
+}
+
 }  // namespace tarn::store

@@ -56,6 +56,8 @@ class Slot {
   std::span<std::byte> bytes() const { return x_bytes; }
   // For the tier that made it: gives up the place without abandoning it.
   void* take_token();
+  // The payload's CRC, where the put did not bring it. Precondition: not published.
+  void set_payload_crc(uint32_t crc32c);
 
  private:
   Tier* x_tier = nullptr;
@@ -124,6 +126,7 @@ class Tier {
   virtual const block::BlockHeader& header_of(const void* token) const = 0;
   virtual void unpin(void* token) = 0;
   virtual void abandon(void* token) = 0;
+  virtual void set_payload_crc(void* token, uint32_t crc32c) = 0;
 };
 
 }  // namespace tarn::store

@@ -25,6 +25,9 @@ Result<block::BlockHash> hash_of(const BlockHash& bytes) {
   return hash;
 }
 
+// Of less the sum costs less than a sample of it.
+constexpr uint64_t kUnsummedBytesMin = 16 << 10;
+
 // What a put and a get check and take over alike.
 class ItemReader {
  public:
@@ -47,6 +50,7 @@ class ItemReader {
     for (size_t i = 0; i < slices.size(); ++i) {
       auto memory = x_core.buffers()->check(slices[i]);
       if (!memory) return in_field("slices[" + std::to_string(i) + "]", memory.error());
+      into.is_summed = *memory == nullptr || !(*memory)->is_shown();
       if (*memory != nullptr && (x_memory.empty() || x_memory.back() != *memory)) {
         x_memory.push_back(*std::move(memory));
       }
@@ -58,6 +62,8 @@ class ItemReader {
     }
     return Status::ok();
   }
+
+  bool may_leave_sums() const { return x_core.io().servers_sum_puts(); }
 
   std::vector<std::shared_ptr<const void>> take_memory() { return std::move(x_memory); }
 
@@ -81,8 +87,11 @@ Result<FlightItem> read_put(const PutItem& from, const SpaceState& space, ItemRe
   TARN_RETURN_IF_ERROR(reader.read_shard(from.shard, item));
   TARN_RETURN_IF_ERROR(reader.read_slices(from.slices, item, [&](const Slice& slice) {
     item.from.emplace_back(slice.data, slice.size);
-    item.payload_crc = block::crc32c(item.payload_crc, slice.data, slice.size);
   }));
+  // What a server copies out of a buffer itself gets its checksum in that pass.
+  item.is_summed |=
+      item.from.size() > 1 || item.bytes < kUnsummedBytesMin || !reader.may_leave_sums();
+  if (item.is_summed) item.sum();
   return item;
 }
 

@@ -42,6 +42,8 @@ class Memory {
   size_t size() const { return x_size; }
   // Never used again for another in this process.
   uint64_t id() const { return x_id; }
+  // Servers of this host may read it where it lies.
+  bool is_shown() const { return x_shown != nullptr; }
   // With how many devices it is registered.
   size_t registrations() const { return x_registrations.size(); }
 

@@ -70,6 +70,7 @@ Status Core::start(Ports ports) {
   io.ports = std::move(ports.ports);
   io.offers = std::move(ports.offers);
   io.spin = Micros(x_options.spin_us);
+  io.is_polling = x_options.polling;
   io.hedge_fraction = x_options.hedge_fraction;
   io.bytes_in_flight_max = std::max<uint64_t>(x_options.in_flight_bytes_max, 1);
   io.cluster = &x_cluster;

@@ -57,6 +57,7 @@ struct FlightItem {
   uint32_t index = 0;     // of the outcome
   uint64_t bytes = 0;     // of the payload, or of the memory for it
   uint32_t payload_crc = 0;
+  bool is_summed = true;                   // put: has its checksum, or leaves it to the server
   std::vector<fabric::Bytes> from;         // put
   std::vector<fabric::MutableBytes> into;  // get
   bool is_piece = false;                   // of a layer-wise get: the bytes of one layer
@@ -81,6 +82,9 @@ struct FlightItem {
   Instant waits_until{};      // for a first connection; zero: not waiting
   Instant patient_until{};    // with owners that cannot be asked; zero: no round has ended
   Code last_code = Code::ok;  // of its last failure
+
+  // Takes the checksum of `from`.
+  void sum();
 };
 
 // "server answered that it has no such block", of a block whose place was known.
@@ -215,6 +219,7 @@ class Flight {
   void launch(Attempt& attempt, FlightDeck& deck);
   Status submit_get(Attempt& attempt, const fabric::LinkOp& head);
   Status submit_put(Attempt& attempt, const fabric::LinkOp& head);
+  bool leaves_sum(const FlightItem& item, const Attempt& attempt) const;
   Status submit_exists(Attempt& attempt, const fabric::LinkOp& head);
   void on_refused(Attempt& attempt, const Status& why, FlightDeck& deck);
   void on_end(Attempt& attempt, fabric::LinkOp& op);

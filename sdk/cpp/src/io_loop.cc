@@ -90,7 +90,20 @@ Status IoLoop::submit(std::shared_ptr<Flight> flight) {
     x_inbox.push_back(std::move(flight));
   }
   signal();
+  if (is_lent()) {
+    if (!x_is_driven.load()) begin_at_once();
+  } else {
+    unpark();
+  }
   return Status::ok();
+}
+
+// While nobody does the lent loop's work, who submits lets its request leave: the server works on
+// one while the caller makes the next.
+void IoLoop::begin_at_once() {
+  if (!x_work_mutex.try_lock()) return;
+  if (!x_is_stopping.load(std::memory_order_relaxed)) turn();
+  x_work_mutex.unlock();
 }
 
 void IoLoop::on_connected(ServerId server, uint64_t attempt, Result<Wireup> result) {
@@ -126,10 +139,14 @@ void IoLoop::signal() {
 
 void IoLoop::run() {
   set_thread_name("tarn-io");
+  Nanos pause = kLentMost;
   while (!x_is_stopping.load(std::memory_order_relaxed)) {
     if (is_lent()) {
-      park();
+      // Whoever leaves transfers behind gives them back soon.
+      park(has_flights() ? kLentMost : pause);
+      pause = std::min(2 * pause, kParkedMost);
     } else {
+      pause = kLentMost;
       work_until_lent();
     }
   }
@@ -145,10 +162,15 @@ void IoLoop::work_until_lent() {
     const size_t work = turn();
     if (work > 0) {
       busy_until = x_deck.now + x_options.spin;
-    } else if (x_deck.now >= busy_until) {
+    } else if (may_sleep(busy_until)) {
       sleep(kNever, false);
     }
   }
+}
+
+bool IoLoop::has_flights() {
+  const MutexLock lock(x_mutex);
+  return x_flight_count > 0;
 }
 
 bool IoLoop::is_lent() const {
@@ -156,8 +178,8 @@ bool IoLoop::is_lent() const {
 }
 
 // Looks again now and then: whoever leaves says nothing, mostly to be back at once.
-void IoLoop::park() {
-  const timespec timeout{0, kLentMost.count()};
+void IoLoop::park(Nanos time) {
+  const timespec timeout{0, time.count()};
   pollfd readable{x_unparked.fd(), POLLIN, 0};
   if (ppoll(&readable, 1, &timeout, nullptr) > 0) x_unparked.clear();
 }
@@ -196,7 +218,7 @@ void IoLoop::drive(const Awaited& awaited, Instant until) {
     if (x_deck.now >= until) return;
     if (work > 0) {
       busy_until = x_deck.now + x_options.spin;
-    } else if (x_deck.now >= busy_until) {
+    } else if (may_sleep(busy_until)) {
       sleep(until, true);
     }
   }
@@ -299,6 +321,7 @@ size_t IoLoop::turn_flights() {
 
 void IoLoop::publish_connections() {
   std::vector<ConnectionInfo> info = x_peers->connections();
+  x_servers_sum_puts.store(x_peers->all_sum_puts(), std::memory_order_relaxed);
   const MutexLock lock(x_info_mutex);
   x_info = std::move(info);
 }
@@ -306,6 +329,10 @@ void IoLoop::publish_connections() {
 std::vector<ConnectionInfo> IoLoop::connections() const {
   const MutexLock lock(x_info_mutex);
   return x_info;
+}
+
+bool IoLoop::may_sleep(Instant busy_until) const {
+  return x_deck.now >= busy_until && (!x_options.is_polling || x_flights.empty());
 }
 
 Nanos IoLoop::sleep_time(Instant until) const {

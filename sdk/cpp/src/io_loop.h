@@ -23,6 +23,9 @@ inline constexpr size_t kFlightsMax = 4096;
 // "tarn-io" leaves the work to it: who waits for one transfer after another finds the loop free
 // each time.
 inline constexpr Nanos kLentMost = std::chrono::milliseconds(1);
+// Between two looks of "tarn-io" at a loop that has been lent all the while: each look takes the
+// processor from whoever works.
+inline constexpr Nanos kParkedMost = std::chrono::milliseconds(4);
 
 // What a client does on its way to the storage servers: the ports, the connections and the flights,
 // and no call that blocks. After work it spins for a while, then sleeps on the ports' fds. Its work
@@ -35,6 +38,7 @@ class IoLoop {
     std::vector<std::unique_ptr<fabric::Port>> ports;
     std::vector<fabric::Offer> offers;  // one for each port, best first
     Micros spin{50};
+    bool is_polling = false;    // while flights are under way it never sleeps
     double hedge_fraction = 0;  // of the blocks of gets
     uint64_t bytes_in_flight_max = 0;
     const ClusterView* cluster = nullptr;
@@ -65,6 +69,9 @@ class IoLoop {
   void wake();
 
   std::vector<ConnectionInfo> connections() const;
+  // All that are connected do, so a put mostly need not bring the checksum of all its bytes. A
+  // hint, of a moment ago.
+  bool servers_sum_puts() const { return x_servers_sum_puts.load(std::memory_order_relaxed); }
   // Of gets that asked a second server. Thread-safe.
   const Hedges::Counters& hedge_counters() const { return x_hedges.counters(); }
   // The client's views, which the loop must outlive.
@@ -82,9 +89,11 @@ class IoLoop {
   void run();
   void work_until_lent();
   bool is_lent() const;
-  void park();
+  bool has_flights();
+  void park(Nanos time);
   void unpark();
   void drive(const Awaited& awaited, Instant until);
+  void begin_at_once();
   size_t turn();
   size_t take_inbox();
   void follow_config();
@@ -94,6 +103,7 @@ class IoLoop {
   void publish_connections();
   void sleep(Instant until, bool is_driver);
   Nanos sleep_time(Instant until) const;
+  bool may_sleep(Instant busy_until) const;
   void wait_readable(Nanos time);
   void shut_down();
   void signal();
@@ -123,6 +133,7 @@ class IoLoop {
 
   mutable Mutex x_info_mutex;
   std::vector<ConnectionInfo> x_info TARN_GUARDED_BY(x_info_mutex);
+  std::atomic<bool> x_servers_sum_puts{false};
 
   // Held by whoever does the loop's work, all that follows is theirs.
   Mutex x_work_mutex;

@@ -53,6 +53,9 @@ struct Peer {
   Wireup wireup;
   std::vector<std::unique_ptr<Lane>> lanes;
 
+  // It copies puts out of this process's memory, and takes the checksum in that pass.
+  bool sums_puts() const { return wireup.fabric == fabric::Kind::local && wireup.sampled_puts; }
+
   bool bars(fabric::Kind kind) const { return (barred_kinds >> static_cast<uint32_t>(kind)) & 1; }
   void bar(fabric::Kind kind) { barred_kinds |= 1u << static_cast<uint32_t>(kind); }
 };

@@ -309,6 +309,16 @@ fabric::Port* PeerTable::port_of(fabric::Kind kind) const {
   return nullptr;
 }
 
+bool PeerTable::all_sum_puts() const {
+  bool is_any = false;
+  for (const auto& [id, peer] : x_peers) {
+    if (peer.state != Peer::State::up) continue;
+    if (!peer.sums_puts()) return false;
+    is_any = true;
+  }
+  return is_any;
+}
+
 std::vector<ConnectionInfo> PeerTable::connections() const {
   std::vector<ConnectionInfo> all;
   for (const auto& [id, peer] : x_peers) {

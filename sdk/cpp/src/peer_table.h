@@ -73,6 +73,8 @@ class PeerTable {
   bool is_idle() const { return x_dying.empty(); }
 
   std::vector<ConnectionInfo> connections() const;
+  // Peer::sums_puts() of all that are connected.
+  bool all_sum_puts() const;
   uint64_t lost_total() const { return x_lost_total; }
 
  private:

@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
+#include "common/block/checksum.h"
 #include "sdk/cpp/src/flight.h"
 
 namespace tarn::sdk {
@@ -23,10 +24,25 @@ bool is_kept(Code code) {
 
 }  // namespace
 
+void FlightItem::sum() {
+  payload_crc = 0;
+  for (const fabric::Bytes part : from)
+    payload_crc = block::crc32c(payload_crc, part.data(), part.size());
+  is_summed = true;
+}
+
+// Whoever has failed once brings the checksum of all bytes, whichever way they go then.
+bool Flight::leaves_sum(const FlightItem& item, const Attempt& attempt) const {
+  const Peer* const peer = x_deck->peers->find(attempt.lane->server);
+  return !item.is_summed && item.failures == 0 && peer != nullptr && peer->sums_puts();
+}
+
 Status Flight::submit_put(Attempt& attempt, const fabric::LinkOp& head) {
   TARN_CHECK(attempt.items.size() == 1);
   if (TARN_FAULT_POINT("sdk.put_before_send")) return unavailable("the put is not sent");
-  const FlightItem& item = x_items[attempt.items[0]];
+  FlightItem& item = x_items[attempt.items[0]];
+  const bool is_sampled = leaves_sum(item, attempt);
+  if (!is_sampled && !item.is_summed) item.sum();
   fabric::PutOp& op = attempt.op.emplace<fabric::PutOp>();
   op.head = head.head;
   op.deadline = head.deadline;
@@ -41,7 +57,9 @@ Status Flight::submit_put(Attempt& attempt, const fabric::LinkOp& head) {
   put.kind = space().spec.kind;
   put.copies = x_options.copies;
   put.payload_bytes = item.bytes;
-  put.payload_crc = item.payload_crc;
+  put.sampled = is_sampled;
+  put.payload_crc = is_sampled ? block::sample_crc32c(item.from[0].data(), item.from[0].size())
+                               : item.payload_crc;
   op.payload = item.from;
   op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
   return attempt.lane->link->submit(op);

@@ -89,6 +89,7 @@ Result<Wireup> wireup_from(const v1::ConnectResponse& answer,
   wireup.credits = answer.credits();
   wireup.credit_bytes = answer.credit_bytes();
   wireup.pieces = answer.pieces();
+  wireup.sampled_puts = answer.sampled_puts();
   wireup.refused_offers = answer.refused_offers();
   wireup.transport = answer.transport();
   return wireup;

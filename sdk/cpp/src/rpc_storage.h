@@ -29,7 +29,8 @@ struct Wireup {
   std::vector<std::string> lane_addresses;  // one for each lane
   uint32_t credits = 0;
   uint64_t credit_bytes = 0;
-  bool pieces = false;  // it knows requests for pieces of blocks
+  bool pieces = false;        // it knows requests for pieces of blocks
+  bool sampled_puts = false;  // it makes the checksums of what it copies out of this process
   std::string refused_offers;
   std::string transport;
   std::string client_key;  // of the ticket that was shown

@@ -13,7 +13,8 @@ constexpr Nanos kPhaseLeast = std::chrono::milliseconds(20);
 constexpr Nanos kIdleMost = std::chrono::seconds(1);
 // Of what more senders could be faster at best.
 constexpr double kGainShare = 0.5;
-constexpr int kUsualShare = 8;  // of the newest in the mean
+constexpr double kRateShare = 0.25;  // of the newest phase in the mean
+constexpr int kUsualShare = 8;       // of the newest in the mean
 constexpr double kStallTimes = 4;
 
 }  // namespace
@@ -47,21 +48,36 @@ bool Senders::ask(ServerId server, uint64_t bytes, Instant now) {
 
 bool Senders::may_send(Sender* sender, ServerId server, uint64_t bytes, Instant now) {
   if (sender == nullptr || !sender->has_place) return take_place(server, now);
-  return x_line.empty() || sender->taken + bytes <= kTurnBytes;
+  if (sender->taken + bytes <= kTurnBytes) return true;
+  if (x_line.empty() && busy() <= x_most) return true;
+  // Its turn is over: another one waits, or has begun already while the last of it comes.
+  stand_in_line(server, now);
+  return false;
 }
 
-// The first in line come first.
-bool Senders::take_place(ServerId server, Instant now) {
+uint32_t Senders::busy() const {
+  return static_cast<uint32_t>(std::count_if(x_senders.begin(), x_senders.end(), is_busy));
+}
+
+std::vector<Senders::Waiter>::iterator Senders::stand_in_line(ServerId server, Instant now) {
   std::erase_if(x_line, [&](const Waiter& each) { return now - each.asked > kPatience; });
   auto waiter = std::find_if(x_line.begin(), x_line.end(),
                              [&](const Waiter& each) { return each.server == server; });
   if (waiter == x_line.end()) waiter = x_line.insert(waiter, {server, now});
   waiter->asked = now;
+  return waiter;
+}
+
+// The first in line come first.
+bool Senders::take_place(ServerId server, Instant now) {
+  const auto waiter = stand_in_line(server, now);
+  const auto before = static_cast<uint64_t>(waiter - x_line.begin());
   look_for_stalls(now);
-  const auto busy = std::count_if(x_senders.begin(), x_senders.end(), [](const Sender& each) {
-    return each.has_place && !each.is_stalled;
+  // One of them at a time makes room before it has ended.
+  const bool one_ends = std::any_of(x_senders.begin(), x_senders.end(), [](const Sender& each) {
+    return is_busy(each) && each.is_ending();
   });
-  return static_cast<uint64_t>(busy + (waiter - x_line.begin())) < x_most;
+  return busy() - (one_ends ? 1 : 0) + before < x_most;
 }
 
 void Senders::stay(ServerId server, Instant now) {
@@ -78,8 +94,10 @@ void Senders::on_end(ServerId server, uint64_t bytes, Ending ending, Instant now
   look_for_stalls(now);
   Sender* const sender = find(server);
   TARN_CHECK(sender != nullptr && sender->bytes >= bytes && x_bytes >= bytes);
+  const bool was_ending = sender->is_ending();
   sender->bytes -= bytes;
   x_bytes -= bytes;
+  if (!x_line.empty() && !was_ending && sender->is_ending()) ++x_rooms;
   if (ending == Ending::landed) {
     if (!sender->is_stalled) note_usual(bytes, now - sender->heard);
     note_landed(bytes, now);
@@ -128,11 +146,11 @@ void Senders::note_landed(uint64_t bytes, Instant now) {
   if (x_phase_blocks < kPhaseBlocksEach * x_most || took < kPhaseLeast) return;
   const std::chrono::duration<double> seconds = took;
   const double rate = static_cast<double>(x_phase_bytes) / seconds.count();
+  if (x_before == 0) x_rate = x_rate == 0 ? rate : x_rate + kRateShare * (rate - x_rate);
   if (x_before != 0) {
     end_trial(rate, now);
   } else if (x_has_waited && x_most < kMost && (!x_is_careful || now >= x_next_trial)) {
     if (x_is_careful) x_before = x_most;
-    x_rate = rate;
     x_most = std::min(kMost, x_most + std::max(1u, x_most / 4));
     ++x_rooms;
   }
@@ -142,6 +160,7 @@ void Senders::note_landed(uint64_t bytes, Instant now) {
 void Senders::end_trial(double rate, Instant now) {
   const double times = static_cast<double>(x_most) / x_before;
   if (rate >= x_rate * (1 + (times - 1) * kGainShare)) {
+    x_rate = rate;
     x_trial_pause = kTrialPause;
     x_next_trial = now;
   } else {
@@ -177,6 +196,7 @@ void Senders::note_stall(Instant now) {
   if (x_before != 0) x_most = std::min(x_most, x_before);
   x_is_careful = true;
   x_before = 0;
+  x_rate = 0;
   x_next_trial = now + x_trial_pause;
   x_trial_pause = std::min(2 * x_trial_pause, kTrialPauseMost);
   begin_phase(now);

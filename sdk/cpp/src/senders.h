@@ -20,6 +20,9 @@ class Senders {
   static constexpr uint32_t kMost = 256;
   // One sender's turn while others wait.
   static constexpr uint64_t kTurnBytes = 8 * kMiB;
+  // The next one in line begins while so much of a turn that is over is still on its way: until its
+  // first bytes come, the line would stand still.
+  static constexpr uint64_t kTailBytes = 512 * kKiB;
   // As much, of all servers together, fits into any queue and needs no turn.
   static constexpr uint64_t kHarmlessBytes = 64 * kKiB;
   // Who waits says so again within half of it, or has gone.
@@ -61,15 +64,20 @@ class Senders {
     Instant heard;         // when it last said something, or began to owe
     bool has_place = false;
     bool is_stalled = false;
+
+    bool is_ending() const { return taken >= kTurnBytes && bytes <= kTailBytes; }
   };
   struct Waiter {
     ServerId server;
     Instant asked;
   };
 
+  static bool is_busy(const Sender& sender) { return sender.has_place && !sender.is_stalled; }
   Sender* find(ServerId server);
   bool may_send(Sender* sender, ServerId server, uint64_t bytes, Instant now);
   bool take_place(ServerId server, Instant now);
+  uint32_t busy() const;
+  std::vector<Waiter>::iterator stand_in_line(ServerId server, Instant now);
   void leave_line(ServerId server);
   Nanos patience_with(const Sender& sender) const;
   void look_for_stalls(Instant now);
@@ -99,7 +107,7 @@ class Senders {
   // Since the first stall: is more faster? x_before is 0 where nothing is tried.
   bool x_is_careful = false;
   uint32_t x_before = 0;
-  double x_rate = 0;  // bytes in a second before the trial
+  double x_rate = 0;  // bytes in a second of late, without trials
   Instant x_next_trial{};
   Nanos x_trial_pause = kTrialPause;
 };

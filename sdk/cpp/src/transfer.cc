@@ -11,29 +11,46 @@
 
 namespace tarn::sdk {
 
-TransferState::TransferState(size_t items, Instant deadline, Events events)
-    : x_deadline(deadline),
-      x_event(std::move(events.ended)),
-      x_layer_event(std::move(events.layers)),
-      x_outcomes(items) {}
+namespace {
+
+// A thread that waits where no file descriptor is left looks so often.
+constexpr Nanos kBlindPause = std::chrono::milliseconds(1);
+
+}  // namespace
+
+TransferState::TransferState(size_t items, Instant deadline, Result<fabric::Event> layer_event)
+    : x_deadline(deadline), x_layer_event(std::move(layer_event)), x_outcomes(items) {}
+
+TransferState::~TransferState() {
+  const std::unique_ptr<const fabric::Event> last(x_event.load());
+}
 
 std::shared_ptr<TransferState> TransferState::open(size_t items, Instant deadline, size_t layers) {
-  const bool fails = TARN_FAULT_POINT("sdk.transfer_fd");
-  const auto open_event = [](bool is_wanted) {
-    return is_wanted ? fabric::Event::open() : Result<fabric::Event>(overloaded(""));
-  };
-  Events events{open_event(!fails), open_event(!fails && layers > 0)};
-  std::shared_ptr<TransferState> state(new TransferState(items, deadline, std::move(events)));
+  const bool is_wanted = layers > 0 && !TARN_FAULT_POINT("sdk.transfer_fd");
+  std::shared_ptr<TransferState> state(new TransferState(
+      items, deadline, is_wanted ? fabric::Event::open() : Result<fabric::Event>(overloaded(""))));
   state->x_layer_count = layers;
-  if (!state->x_event || (layers > 0 && !state->x_layer_event)) {
+  if (layers > 0 && !state->x_layer_event) {
     for (BlockOutcome& outcome : state->x_outcomes) {
       outcome.outcome = Outcome::overloaded;
       outcome.message = "no file descriptor is left for a transfer";
     }
     state->x_ended.store(true);
-    if (state->x_event) state->x_event->signal();
   }
   return state;
+}
+
+int TransferState::fd() const {
+  if (const fabric::Event* const made = x_event.load()) return made->fd();
+  if (TARN_FAULT_POINT("sdk.transfer_fd")) return -1;
+  Result<fabric::Event> opened = fabric::Event::open();
+  if (!opened) return -1;
+  auto event = std::make_unique<const fabric::Event>(std::move(opened).value());
+  const fabric::Event* first = nullptr;
+  // Another thread may have been faster.
+  if (!x_event.compare_exchange_strong(first, event.get())) return first->fd();
+  if (x_ended.load()) event->signal();
+  return event.release()->fd();
 }
 
 BlockOutcome& TransferState::outcome(size_t item) {
@@ -44,9 +61,9 @@ BlockOutcome& TransferState::outcome(size_t item) {
 void TransferState::end() {
   TARN_CHECK(!has_ended());
   if (x_outcomes.empty()) x_layers_ready.store(static_cast<uint32_t>(x_layer_count));
-  x_ended.store(true, std::memory_order_release);
+  x_ended.store(true);
   if (x_layer_event) x_layer_event->signal();
-  x_event->signal();
+  if (const fabric::Event* const watched = x_event.load()) watched->signal();
 }
 
 void TransferState::tell_layers(uint32_t ready) {
@@ -76,7 +93,14 @@ Status TransferState::wait_layer(size_t layer, Instant until) const {
 
 bool TransferState::wait(Instant until) const {
   while (!has_ended()) {
-    if (!poll_fd(fd(), until)) return false;
+    const int watched = fd();
+    if (watched >= 0) {
+      if (!poll_fd(watched, until)) return false;
+      continue;
+    }
+    const Instant now = system_clock().now();
+    if (now >= until) return false;
+    poll_fd(watched, std::min(until, now + kBlindPause));
   }
   return true;
 }

@@ -19,12 +19,17 @@ namespace tarn::sdk {
 // Life: open, settle each item, end; ended once, after which outcomes never change.
 class TransferState {
  public:
-  // Where no file descriptor is left, the transfer has ended as overloaded at once, and fd() is -1.
-  // `layers`: that a layer-wise get tells of, else 0.
+  // `layers`: that a layer-wise get tells of, else 0. Where no file descriptor is left for these,
+  // the transfer has ended as overloaded at once.
   static std::shared_ptr<TransferState> open(size_t items, Instant deadline, size_t layers = 0);
+  ~TransferState();
+  TransferState(const TransferState&) = delete;
+  TransferState& operator=(const TransferState&) = delete;
 
   Instant deadline() const { return x_deadline; }
-  int fd() const { return x_event ? x_event->fd() : -1; }
+  // Readable once it has ended. Made when first asked for, as most transfers need none, and to make
+  // one costs as much as all else of a small get. -1 where no file descriptor is left.
+  int fd() const;
   bool has_ended() const { return x_ended.load(std::memory_order_acquire); }
   // False when `until` passed first.
   bool wait(Instant until) const;
@@ -55,15 +60,13 @@ class TransferState {
  private:
   friend struct Awaited;
 
-  struct Events {
-    Result<fabric::Event> ended;
-    Result<fabric::Event> layers;
-  };
-  TransferState(size_t items, Instant deadline, Events events);
+  TransferState(size_t items, Instant deadline, Result<fabric::Event> layer_event);
   static bool poll_fd(int fd, Instant until);
 
   const Instant x_deadline;
-  const Result<fabric::Event> x_event;
+  // Owned. Whoever sets it looks at x_ended then, and end() the other way round: one of the two
+  // sees the other, and signals.
+  mutable std::atomic<const fabric::Event*> x_event{nullptr};
   const Result<fabric::Event> x_layer_event;  // none where there are no layers
   size_t x_layer_count = 0;
   std::atomic<uint32_t> x_layers_ready{0};

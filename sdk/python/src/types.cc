@@ -73,14 +73,16 @@ void bind_options(nb::module_& module) {
   record<ClientOptions>(
       module, "ClientOptions",
       "How to reach a cluster: endpoint (HOST:PORT,...), credentials (a folder), token, transport, "
-      "timeout_ms, spin_us (microseconds), in_flight_bytes_max (bytes), hedge_fraction (0 to 1: of "
-      "the blocks of gets, how many may be asked of a second server when the first is late).")
+      "timeout_ms, spin_us (microseconds), polling (bool: never sleeps while transfers are under "
+      "way), in_flight_bytes_max (bytes), hedge_fraction (0 to 1: of the blocks of gets, how many "
+      "may be asked of a second server when the first is late).")
       .def_rw("endpoint", &ClientOptions::endpoint)
       .def_rw("credentials", &ClientOptions::credentials)
       .def_rw("token", &ClientOptions::token)
       .def_rw("transport", &ClientOptions::transport)
       .def_rw("timeout_ms", &ClientOptions::timeout_ms)
       .def_rw("spin_us", &ClientOptions::spin_us)
+      .def_rw("polling", &ClientOptions::polling)
       .def_rw("in_flight_bytes_max", &ClientOptions::in_flight_bytes_max)
       .def_rw("hedge_fraction", &ClientOptions::hedge_fraction);
   record<CallOptions>(module, "CallOptions",

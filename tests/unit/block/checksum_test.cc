@@ -74,6 +74,33 @@ TEST(Crc32c, notices_every_single_flipped_bit) {
   }
 }
 
+// What the server of this host compares when it makes the checksum itself: runs of 64 bytes at
+// (bytes - 64) * i / 15, as docs/WIRE.md says.
+TEST(SampleCrc32c, is_that_of_the_runs_which_the_page_names) {
+  std::vector<uint8_t> bytes(100'000);
+  for (size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<uint8_t>(i * 131 >> 3);
+  uint32_t expected = 0;
+  for (size_t i = 0; i < 16; ++i)
+    expected = crc32c(expected, bytes.data() + (bytes.size() - 64) * i / 15, 64);
+  EXPECT_EQ(sample_crc32c(bytes.data(), bytes.size()), expected);
+  for (const size_t small : {1, 64, 1000, 1024})
+    EXPECT_EQ(sample_crc32c(bytes.data(), small), crc32c(0, bytes.data(), small)) << small;
+}
+
+TEST(SampleCrc32c, tells_the_same_bytes_from_elsewhere_and_another_size) {
+  constexpr size_t kBytes = 64 * 1024;
+  std::vector<uint64_t> words(2 * kBytes / sizeof(uint64_t));
+  for (size_t i = 0; i < words.size(); ++i)
+    words[i] = (i + 1) * 0x9e3779b97f4a7c15;
+  const auto* const at = reinterpret_cast<const std::byte*>(words.data());
+  const uint32_t meant = sample_crc32c(at, kBytes);
+  for (size_t offset = 1; offset <= kBytes; offset = offset * 3 / 2 + 1)
+    EXPECT_NE(sample_crc32c(at + offset, kBytes), meant) << offset;
+  for (const size_t bytes : {kBytes - 1, kBytes + 1, kBytes / 2, 2 * kBytes})
+    EXPECT_NE(sample_crc32c(at, bytes), meant) << bytes;
+}
+
 TEST(Crc32cCopy, copies_all_and_nothing_more) {
   for (const size_t size : {0ul, 1ul, 4095ul, 4096ul, 4097ul, 70'001ul}) {
     const auto from = pattern(size);

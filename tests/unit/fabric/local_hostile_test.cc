@@ -338,10 +338,10 @@ TEST_F(HostileTest, HellosOfNobodyAndOfOtherVersionsAreRefusedInWords) {
     uint64_t lowest, highest;
     const char* words;
   };
-  const Case cases[] = {{std::string(32, 'b'), 1, 1, "no such connection"},
-                        {"", 1, 1, "no such connection"},
-                        {kAttacker, 2, 9, "version 1"},
-                        {kAttacker, 0, 0, "version 1"}};
+  const Case cases[] = {{std::string(32, 'b'), kLocalVersion, kLocalVersion, "no such connection"},
+                        {"", kLocalVersion, kLocalVersion, "no such connection"},
+                        {kAttacker, kLocalVersion + 1, 9, "speaks version 2"},
+                        {kAttacker, 0, kLocalVersion - 1, "speaks version 2"}};
   uint64_t refused = 0;
   for (const Case& each : cases) {
     RawClient client(x_pair.folder(), x_pair.b().address());

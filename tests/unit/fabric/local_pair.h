@@ -30,11 +30,15 @@ class FolderOfTests {
 // a is a client, b a server; both may show memory.
 class LocalPair : public FabricPair {
  public:
-  LocalPair() {
-    x_b = LocalPort::open({.folder = x_folder.folder(), .is_server = true, .memory = b_memory})
-              .value();
-    x_a = LocalPort::open({.folder = x_folder.folder(), .is_server = false, .memory = a_memory})
-              .value();
+  explicit LocalPair(const LocalLimits& limits = {}) {
+    x_b =
+        LocalPort::open(
+            {.folder = x_folder.folder(), .is_server = true, .memory = b_memory, .limits = limits})
+            .value();
+    x_a =
+        LocalPort::open(
+            {.folder = x_folder.folder(), .is_server = false, .memory = a_memory, .limits = limits})
+            .value();
   }
 
   const LocalFolder& folder() const { return x_folder.folder(); }

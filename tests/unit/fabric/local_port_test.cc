@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include <ctime>
 #include <fstream>
+#include <optional>
 
 #include "common/base/fault_point.h"
 #include "common/base/units.h"
@@ -24,6 +26,13 @@ constexpr Domain kForeign{2};
 
 class LocalPortTest : public testing::Test {
  protected:
+  explicit LocalPortTest(const LocalLimits& limits = forgetful()) : x_pair(limits) {}
+  static LocalLimits forgetful() {
+    LocalLimits limits;
+    limits.declined_pause = std::chrono::hours(1);
+    return limits;
+  }
+
   void TearDown() override { fault::disarm_all(); }
 
   void connect(const Domain& may_map = kMine) {
@@ -78,6 +87,27 @@ class LocalPortTest : public testing::Test {
     return seen;
   }
 
+  // The client's memory, as a Buffer.
+  void show_buffer() {
+    x_pair.a_memory->add({.id = 1, .memory = x_buffer.memory(), .fd = x_buffer.fd(), .domain = {}});
+  }
+
+  // a sends its buffer; what became of that at b.
+  Code put() {
+    std::vector<std::byte> in(x_buffer.memory().size());
+    std::optional<Code> code;
+    x_pair.b().set_handler([&](uint64_t, Bytes, Payload& payload) {
+      const MutableBytes into = in;
+      payload.receive({&into, 1}, [&](Code ended, uint32_t) { code = ended; });
+    });
+    const Bytes part = x_buffer.memory();
+    const int before = x_sends.total();
+    EXPECT_TRUE(x_a_to_b->send(bytes_of("put"), {&part, 1}, x_sends.done()).is_ok());
+    EXPECT_TRUE(x_pair.until([&] { return code.has_value() && x_sends.total() > before; }));
+    x_pair.until([n = 0]() mutable { return ++n > 20; });  // what they owe each other
+    return code.value_or(Code::internal);
+  }
+
   void fill_slab() {
     const auto bytes = pattern(x_slab.memory().size(), 3);
     std::copy(bytes.begin(), bytes.end(), x_slab.memory().begin());
@@ -85,11 +115,17 @@ class LocalPortTest : public testing::Test {
 
   LocalPair x_pair;
   MemfdOfTests x_slab{8 * kMiB, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL};
+  MemfdOfTests x_buffer{kMiB};
   std::unique_ptr<Connection> x_a_to_b;
   std::unique_ptr<Connection> x_b_to_a;
   Sends x_sends;
   int x_a_lost = 0;
   int x_b_lost = 0;
+};
+
+class LocalPortAskingAtOnce : public LocalPortTest {
+ protected:
+  LocalPortAskingAtOnce() : LocalPortTest({.declined_pause = Nanos(0)}) {}
 };
 
 TEST_F(LocalPortTest, ASlabOfThePeersDomainIsReadWhereItLies) {
@@ -149,6 +185,75 @@ TEST_F(LocalPortTest, AClientsBufferIsReadByTheServerWhereItLies) {
   EXPECT_EQ(x_pair.counters_of_a().bounced_bytes, 0u);
 }
 
+// A server without room for a buffer says so, and its bytes come by another way.
+TEST_F(LocalPortTest, ABufferThatTheServerCannotMapIsBounced) {
+  show_buffer();
+  connect();
+  fault::arm("fabric.local_map", {});
+  EXPECT_EQ(put(), Code::overloaded) << "under way when the server had no room";
+  for (uint64_t bounced = 1; bounced <= 3; ++bounced) {
+    EXPECT_EQ(put(), Code::ok);
+    EXPECT_EQ(x_pair.counters_of_a().bounced_bytes, bounced * x_buffer.memory().size());
+  }
+  EXPECT_EQ(x_a_lost + x_b_lost, 0);
+}
+
+TEST_F(LocalPortAskingAtOnce, ABufferThatTheServerCouldNotMapIsPassedAgain) {
+  show_buffer();
+  connect();
+  fault::arm("fabric.local_map", {.times = 2});
+  EXPECT_EQ(put(), Code::overloaded);
+  EXPECT_EQ(put(), Code::overloaded) << "asked anew, still without room";
+  EXPECT_EQ(put(), Code::ok);
+  EXPECT_EQ(x_pair.counters_of_a().bounced_bytes, 0u);
+  EXPECT_EQ(x_a_lost + x_b_lost, 0);
+}
+
+TEST_F(LocalPortTest, ASlabThatTheClientCannotMapIsBouncedToIt) {
+  fill_slab();
+  show_slab(kMine);
+  connect();
+  fault::arm("fabric.local_map", {});
+  EXPECT_FALSE(get(0, kMiB)) << "shown before the client had no room";
+  EXPECT_TRUE(get(0, kMiB));
+  EXPECT_EQ(x_pair.counters_of_b().bounced_bytes, kMiB);
+  x_pair.b_memory->remove(5);
+  EXPECT_TRUE(get(0, kMiB)) << "declined, and gone before it was asked again";
+  EXPECT_EQ(x_a_lost + x_b_lost, 0);
+}
+
+// Each bell wakes a thread of the server: a client that copies for long rings once.
+TEST_F(LocalPortTest, AClientWithMuchToCopyLetsTheServerSleepForAWhile) {
+  fill_slab();
+  show_slab(kMine);
+  connect();
+  std::vector<std::byte> in(8 * kMiB);
+  bool landed = false;
+  x_pair.a().set_handler([&](uint64_t, Bytes, Payload& payload) {
+    const MutableBytes into = in;
+    payload.receive({&into, 1}, [&](Code, uint32_t) { landed = true; });
+  });
+  const Bytes part = x_slab.memory();
+  ASSERT_TRUE(x_b_to_a->send(bytes_of("get"), {&part, 1}, x_sends.done()).is_ok());
+  while (x_pair.a().progress() == 0) {
+  }
+  const auto is_called = [&] {
+    pollfd readable{x_pair.b().event_fd(), POLLIN, 0};
+    return ::poll(&readable, 1, 0) > 0;
+  };
+  do {
+    x_pair.b().progress();
+  } while (!x_pair.b().arm() || is_called());
+  ASSERT_TRUE(x_a_to_b->send(bytes_of("next"), {}, {}).is_ok());
+  EXPECT_FALSE(is_called());
+  int visits = 0;
+  for (; !is_called() && visits < 100; ++visits)
+    x_pair.a().progress();
+  EXPECT_GE(visits, 2);
+  EXPECT_FALSE(landed) << "long before the end of so large a block";
+  EXPECT_TRUE(x_pair.until([&] { return landed && x_sends.total() == 1; }));
+}
+
 TEST_F(LocalPortTest, MemoryThatIsGoneIsUnmappedByThePeer) {
   fill_slab();
   show_slab(kMine);
@@ -161,9 +266,9 @@ TEST_F(LocalPortTest, MemoryThatIsGoneIsUnmappedByThePeer) {
       count += line.find("memfd:test") != std::string::npos ? 1 : 0;
     return count;
   };
-  EXPECT_EQ(maps(), 2) << "the slab, and the client's view of it";
+  const int with_view = maps();
   x_pair.b_memory->remove(5);
-  EXPECT_TRUE(x_pair.until([&] { return maps() == 1; }));
+  EXPECT_TRUE(x_pair.until([&] { return maps() == with_view - 1; })) << "the client's is gone";
   EXPECT_TRUE(get(0, 4096)) << "copied from now on";
 }
 

@@ -18,7 +18,7 @@ class RawClient {
 
   LocalSocket& socket() { return x_socket; }
 
-  void hello(const std::string& address, uint64_t lowest = 1, uint64_t highest = 1) {
+  void hello(const std::string& address, uint64_t lowest = 1, uint64_t highest = kLocalVersion) {
     LocalNote note;
     note.type = LocalNote::Type::hello;
     note.a = lowest;

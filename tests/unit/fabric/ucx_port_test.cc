@@ -91,6 +91,22 @@ TEST_P(UcxPeerTest, BytesComeBackFromAnotherProcess) {
 // Over shared memory it takes a keepalive: ucx_port_slow_test.cc has both.
 class UcxTcpPeerTest : public UcxPeerTest {};
 
+TEST_P(UcxTcpPeerTest, WhoWaitsForABlockHearsOfItBeforeTheNextOneIsTakenIn) {
+  constexpr size_t kBlocks = 16;
+  const std::vector<std::byte> out = pattern(256 << 10, 1);
+  std::vector<std::byte> in(out.size());
+  x_into = in;
+  for (size_t i = 0; i < kBlocks; ++i)
+    ASSERT_TRUE(send(out).is_ok());
+  size_t heard = 0;
+  const auto hears_one_at_a_time = [&] {
+    EXPECT_LE(x_received.size(), heard + 1);
+    heard = x_received.size();
+    return heard == kBlocks;
+  };
+  EXPECT_TRUE(until(*x_port, hears_one_at_a_time));
+}
+
 TEST_P(UcxTcpPeerTest, AKilledIdlePeerIsNoticed) {
   x_peer->kill_and_reap();
   EXPECT_TRUE(until(*x_port, [&] { return x_lost == 1; }));

@@ -67,6 +67,7 @@ class KvTest : public ::testing::Test {
     base.timeout_ms = options.timeout_ms;
     base.in_flight_bytes_max = options.in_flight_bytes_max;
     base.hedge_fraction = options.hedge_fraction;
+    base.polling = options.polling;
     auto connected = Client::connect(base);
     ASSERT_TRUE(connected) << connected.error().message;
     client.emplace(connected.value());

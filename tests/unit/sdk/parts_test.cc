@@ -1,6 +1,11 @@
 // Parts of the SDK that need no cluster.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+
+#include <array>
+#include <barrier>
+#include <thread>
 
 #include "common/base/fault_point.h"
 #include "sdk/cpp/src/background.h"
@@ -119,13 +124,54 @@ TEST(TransferStateTest, EndsOnce) {
   EXPECT_EQ(state->outcomes()[1].outcome, Outcome::ok);
 }
 
-TEST(TransferStateTest, HasEndedWhereNoFileDescriptorIsLeft) {
-  fault::arm("sdk.transfer_fd", {});
+bool is_readable(int fd) {
+  pollfd watched{fd, POLLIN, 0};
+  return poll(&watched, 1, 0) == 1;
+}
+
+TEST(TransferStateTest, ItsDescriptorTellsOfAnEndBeforeItWasAskedForAndAfter) {
+  const auto before = TransferState::open(1, kNever);
+  const int fd = before->fd();
+  EXPECT_FALSE(is_readable(fd));
+  before->end();
+  EXPECT_TRUE(is_readable(fd));
+  EXPECT_EQ(before->fd(), fd);
+  const auto after = TransferState::open(1, kNever);
+  after->end();
+  EXPECT_TRUE(is_readable(after->fd()));
+}
+
+// Who asks for the descriptor just as the transfer ends is not left waiting, whoever is first.
+TEST(TransferStateTest, ItsDescriptorMissesNoEnd) {
+  for (int round = 0; round < 300; ++round) {
+    const auto state = TransferState::open(1, kNever);
+    std::barrier start(3);
+    std::array<int, 2> fds{};
+    const auto ask = [&](size_t i) {
+      start.arrive_and_wait();
+      fds[i] = state->fd();
+    };
+    std::thread one(ask, 0);
+    std::thread two(ask, 1);
+    start.arrive_and_wait();
+    state->end();
+    one.join();
+    two.join();
+    EXPECT_EQ(fds[0], fds[1]);
+    EXPECT_TRUE(is_readable(fds[0]));
+  }
+}
+
+TEST(TransferStateTest, CanBeWaitedForWhereNoFileDescriptorIsLeft) {
   const auto state = TransferState::open(2, kNever);
-  fault::disarm_all();
-  EXPECT_TRUE(state->has_ended());
+  fault::arm("sdk.transfer_fd", {});
   EXPECT_EQ(state->fd(), -1);
-  EXPECT_EQ(state->outcomes()[1].outcome, Outcome::overloaded);
+  EXPECT_FALSE(state->wait(system_clock().now() + std::chrono::milliseconds(3)));
+  std::thread ends([&] { state->end(); });
+  EXPECT_TRUE(state->wait(kNever));
+  ends.join();
+  fault::disarm_all();
+  EXPECT_TRUE(is_readable(state->fd())) << "there are descriptors again";
 }
 
 TEST(MemoryTest, ThereMayBeNoMore) {

@@ -68,6 +68,37 @@ TEST_F(SendersTest, WhoSendsMaySendOnUntilOthersWaitAndItsTurnIsOver) {
   EXPECT_TRUE(ask(8));
 }
 
+TEST_F(SendersTest, TheNextBeginsBeforeTheLastOfATurnHasCome) {
+  fill();
+  ASSERT_TRUE(ask(1, Senders::kTurnBytes));
+  land(1);
+  EXPECT_FALSE(ask(8));
+  EXPECT_FALSE(ask(9));
+  land(1, Senders::kTurnBytes - Senders::kTailBytes - kBlock);
+  EXPECT_FALSE(ask(8)) << "more than the tail";
+  const uint64_t rooms = senders.rooms();
+  land(1, kBlock);
+  EXPECT_NE(senders.rooms(), rooms);
+  EXPECT_TRUE(ask(8));
+  EXPECT_FALSE(ask(9)) << "one for one";
+  land(1, Senders::kTailBytes);
+  EXPECT_FALSE(ask(9)) << "its place is taken already";
+}
+
+TEST_F(SendersTest, WhoseSuccessorHasBegunStandsInLine) {
+  fill();
+  ASSERT_TRUE(ask(1, Senders::kTurnBytes));
+  land(1);
+  EXPECT_FALSE(ask(8));
+  land(1, Senders::kTurnBytes - Senders::kTailBytes);
+  ASSERT_TRUE(ask(8)) << "nobody waits any more";
+  EXPECT_FALSE(ask(1));
+  land(1, Senders::kTailBytes);
+  EXPECT_FALSE(ask(1)) << "all places are taken";
+  land(2);
+  EXPECT_TRUE(ask(1));
+}
+
 TEST_F(SendersTest, WhatFitsIntoAnyQueueNeedsNoPlaceAndGivesNone) {
   for (uint32_t i = 11; i < 27; ++i)
     EXPECT_TRUE(ask(i, Senders::kHarmlessBytes / 16));
@@ -206,7 +237,9 @@ class SendersOverLine : public SendersTest {
           ++owed[server];
       }
       uint64_t left = line;
-      for (uint32_t server = 1; server <= 12; ++server) {
+      for (uint32_t k = 0; k < 12; ++k) {
+        // Another one first each time: in the mean all have as much.
+        const uint32_t server = 1 + (static_cast<uint32_t>(i) + k) % 12;
         if (owed[server] == 0) continue;
         credit[server] += std::min(each, left);
         left -= std::min(each, left);

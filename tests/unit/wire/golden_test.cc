@@ -251,8 +251,8 @@ TEST(WirePage, states_the_limits_of_the_code) {
   EXPECT_TRUE(says("u16 G (1 to 64)") && kExtentBlocksMax == 64);
   EXPECT_TRUE(says("u8 size (1 to 32;") && kHashBytesMax == 32);
   EXPECT_TRUE(says("at most an hour") && kDeadlineUsMax == 3'600'000'000);
-  EXPECT_TRUE(says("flags: 1 for_tenant, 2 allow_less, 4 backup") && kFlagForTenant == 1 &&
-              kFlagAllowLess == 2 && kFlagBackup == 4);
+  EXPECT_TRUE(says("flags: 1 for_tenant, 2 allow_less, 4 backup, 8 sampled") &&
+              kFlagForTenant == 1 && kFlagAllowLess == 2 && kFlagBackup == 4 && kFlagSampled == 8);
 }
 
 TEST(WirePage, names_every_refusal) {

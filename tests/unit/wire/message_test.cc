@@ -101,7 +101,7 @@ TEST(Message, EnvelopesThatAreWrongAreRefusedByCause) {
   EXPECT_EQ(with(4, 2), Refusal::version);
   EXPECT_EQ(with(6, 0), Refusal::type);
   EXPECT_EQ(with(6, 15), Refusal::type);
-  EXPECT_EQ(with(7, 8), Refusal::flags);
+  EXPECT_EQ(with(7, 16), Refusal::flags);
   EXPECT_EQ(with(8, 1), Refusal::length);
   EXPECT_EQ(refusal_of(good.view().first(kEnvelopeBytes - 1)), Refusal::too_short);
   EXPECT_EQ(refusal_of({}), Refusal::too_short);
@@ -115,6 +115,16 @@ TEST(Message, FlagsBelongToTheirTypes) {
   header = samples::encode_any(Reply(Pong{}));
   set_byte(header, 7, kFlagForTenant);
   EXPECT_EQ(refusal_of(header.view()), Refusal::flags);
+}
+
+TEST(Message, APutWhoseServerMakesTheChecksumTravelsAndIsNoBackup) {
+  PutRequest put = samples::put_request();
+  put.sampled = true;
+  HeaderBuffer header = samples::encode_any(Request(put));
+  EXPECT_EQ(static_cast<unsigned>(header.bytes[7]), kFlagSampled);
+  EXPECT_EQ(refusal_of(header.view()), Refusal::none);
+  set_byte(header, 7, kFlagSampled | kFlagBackup);
+  EXPECT_EQ(refusal_of(header.view()), Refusal::field) << "backups check all bytes";
 }
 
 TEST(Message, ATenantWithoutItsFlagIsRefused) {

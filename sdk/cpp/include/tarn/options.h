@@ -26,6 +26,9 @@ struct ClientOptions {
   uint32_t timeout_ms = 10'000;
   // How long the SDK's thread looks for work before it sleeps; 0 saves the most CPU.
   uint32_t spin_us = 50;
+  // Never sleeps while transfers are under way: for processors that nothing else uses. Threads of
+  // the SDK may run where the one that calls connect() may.
+  bool polling = false;
   // Payload memory that may be in flight at once; more waits its turn.
   uint64_t in_flight_bytes_max = uint64_t{256} << 20;
   // Of the blocks of gets, how many may be asked of a second server, too, when the first is slower

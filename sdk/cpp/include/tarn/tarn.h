@@ -131,7 +131,7 @@ struct BlockOutcome {
 class Transfer : MoveOnly {
  public:
   // Readable once the transfer has ended; for select, poll, epoll or an event loop. Valid as long
-  // as the Transfer.
+  // as the Transfer. -1 where the process has no file descriptor left: wait() and poll() do.
   int fd() const;
   // Has it ended? Never blocks.
   bool poll() const;

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/fault_point.h"
+#include "common/block/checksum.h"
 #include "tests/unit/server/lane/cluster_rig.h"
 
 namespace tarn::lane {
@@ -15,6 +16,20 @@ TEST_F(Replication, AnAcknowledgedBlockIsOnAllItsOwners) {
   EXPECT_EQ(client.put({.hash = 1, .copies = 3, .bytes = 300'000}), Code::exists);
   EXPECT_TRUE(holds(owners(1)[2], 1));
   EXPECT_EQ(x_wired, 2);
+}
+
+TEST_F(Replication, BackupsVerifyTheChecksumThatThePrimaryMade) {
+  const ServerId primary = owners(1)[0];
+  ClientRig client(x_hub, lane(primary),
+                   {.name = "near", .connection_id = 56, .fabric = fabric::Kind::local});
+  client.also_turn = [this] { turn_all(); };
+  EXPECT_EQ(client.put_sampled({.hash = 1, .copies = 2, .bytes = 300'000}, 1), Code::ok);
+  ASSERT_TRUE(holds(owners(1)[1], 1));
+  const auto payload = test_payload(1, 300'000);
+  const block::BlockKey key{block::tenant_id("acme"), SpaceId{{5}}, {}, test_hash(1)};
+  for (const ServerId id : {primary, owners(1)[1]})
+    EXPECT_EQ(lane(id).tier->find(key)->payload_crc,
+              block::crc32c(0, payload.data(), payload.size()));
 }
 
 TEST_F(Replication, OnlyThePrimaryTakesPuts) {

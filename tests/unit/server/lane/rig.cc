@@ -131,7 +131,7 @@ ClientRig::ClientRig(fabric::LoopHub& hub, LaneRig& l, Options o) : lane(l), opt
   spec.ticket.expires_ms = lane.clock.unix_ms() + options.life_ms;
   spec.client_key = key;
   spec.binding = binding;
-  spec.fabric = fabric::Kind::loop;
+  spec.fabric = options.fabric;
   spec.address = options.name;
   TARN_CHECK(lane.add_peer(spec).is_ok());
   fabric::LinkOptions made;
@@ -229,6 +229,23 @@ Code ClientRig::put(const Block& block, std::string* message) {
     if (words.find("prepared") == std::string::npos) return op.code;
     EXPECT_TRUE(lane.pool->wait_until_full(Millis(10'000)).is_ok());
   }
+}
+
+Code ClientRig::put_sampled(const Block& block, uint64_t sent) {
+  fabric::PutOp op;
+  bool ended = false;
+  const auto meant = test_payload(block.hash, block.bytes);
+  const auto bytes = test_payload(sent, block.bytes);
+  const fabric::Bytes part(bytes);
+  op.payload = std::span(&part, 1);
+  op.request = request_of(block);
+  op.request.sampled = true;
+  op.request.payload_crc = block::sample_crc32c(meant.data(), meant.size());
+  op.head = op.request.head;
+  op.deadline = lane.clock.now() + std::chrono::seconds(2);
+  op.on_end = [&ended](fabric::LinkOp&) { ended = true; };
+  EXPECT_TRUE(link->submit(op).is_ok());
+  return until([&] { return ended; }) ? op.code : Code::internal;
 }
 
 Code ClientRig::get(const Block& block) {

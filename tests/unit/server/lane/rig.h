@@ -65,6 +65,7 @@ class ClientRig {
     uint64_t connection_id = 7;
     int64_t life_ms = kHourMs;
     uint32_t credits = 64;
+    fabric::Kind fabric = fabric::Kind::loop;  // as the server takes it
   };
   ClientRig(fabric::LoopHub& hub, LaneRig& lane, Options options);
   ~ClientRig();
@@ -86,6 +87,8 @@ class ClientRig {
   Status begin_put(fabric::PutOp& op, const Block& block, bool& ended);
   // Puts and waits.
   Code put(const Block& block, std::string* message = nullptr);
+  // Puts with a sample's checksum of the block's payload, and sends the payload of `sent`.
+  Code put_sampled(const Block& block, uint64_t sent);
   // Gets and compares with what put made; the item's code, corrupt where bytes differ.
   Code get(const Block& block);
   Code exists(const Block& block);

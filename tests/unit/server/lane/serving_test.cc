@@ -180,6 +180,22 @@ TEST_F(Serving, WrongBytesAreNotKept) {
   EXPECT_EQ(client().put({.hash = 1}), Code::ok);
 }
 
+// Over `local` the server makes the checksum, from the bytes that it copies.
+TEST_F(Serving, APutWithASampleGetsItsChecksumHere) {
+  (void)client({.fabric = fabric::Kind::local});
+  EXPECT_EQ(client().put_sampled({.hash = 1, .bytes = 300'000}, 1), Code::ok);
+  EXPECT_EQ(client().get({.hash = 1, .bytes = 300'000}), Code::ok) << "verified by the getter";
+  EXPECT_EQ(client().put_sampled({.hash = 2, .bytes = 300'000}, 3), Code::corrupt)
+      << "bytes of another";
+  EXPECT_EQ(x_lane.refused("corrupt"), 1u);
+  EXPECT_EQ(client().exists({.hash = 2}), Code::not_found);
+}
+
+TEST_F(Serving, APutWithASampleComesOverNoWire) {
+  EXPECT_EQ(client().put_sampled({.hash = 1, .bytes = 300'000}, 1), Code::invalid_argument);
+  EXPECT_EQ(client().exists({.hash = 1}), Code::not_found);
+}
+
 TEST_F(Serving, AFailedReceiveLeavesNothing) {
   fault::arm("store.put_receive", {});
   EXPECT_EQ(client().put({.hash = 1}), Code::unavailable);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/processors.h"
+
 namespace tarn::server {
 namespace {
 
@@ -106,6 +108,60 @@ TEST(ServerOptions, EveryItemIsTakenOver) {
   EXPECT_FALSE(options->trusts_shm);
   EXPECT_EQ(options->fabric_device, "mlx5_0:1");
   EXPECT_EQ(options->metrics_listen, "127.0.0.1:3");
+}
+
+Result<ServerOptions> parse_more(std::vector<const char*> args) {
+  args.insert(args.begin(), {"--name", "s1", "--data-dir", "/d", "--secrets-dir", "/s"});
+  return parse(std::move(args));
+}
+
+TEST(ServerOptions, APollingLaneSpinsForEver) {
+  const auto options = parse_more({"--polling", "--lanes", "1"});
+  ASSERT_EQ(options.has_value(), allowed_processors().size() > 1);
+  if (options) {
+    EXPECT_GT(options->spin, std::chrono::hours(24 * 365));
+  }
+}
+
+TEST(ServerOptions, LanesThatNeverSleepLeaveAProcessorForTheRest) {
+  const std::string all = std::to_string(allowed_processors().size());
+  const auto options = parse_more({"--polling", "--lanes", all.c_str(), "--dram-bytes", "1TiB"});
+  ASSERT_FALSE(options.has_value());
+  EXPECT_NE(options.error().message().find("polling: " + all + " lanes"), std::string::npos);
+}
+
+TEST(ServerOptions, EachOfTheLaneCpusIsOneLane) {
+  const std::string first = std::to_string(allowed_processors().at(0));
+  const auto options = parse_more({"--lane-cpus", first.c_str()});
+  ASSERT_TRUE(options.has_value()) << options.error().message();
+  EXPECT_EQ(options->lanes, 1u);
+  EXPECT_EQ(options->lane_cpus, std::vector<uint32_t>{allowed_processors().at(0)});
+}
+
+TEST(ServerOptions, LaneCpusThatMakeNoSenseAreRefusedInWords) {
+  const std::string first = std::to_string(allowed_processors().at(0));
+  const std::string twice = first + "," + first;
+  struct {
+    const char* cpus;
+    const char* lanes;
+    const char* words;
+  } const cases[] = {
+      {"two", "0", "not the number of a processor: 'two'"},
+      {"-1", "0", "not the number of a processor: '-1'"},
+      {"1023", "0", "may not run on processor 1023"},
+      {"4294967295", "0", "may not run on processor 4294967295"},
+      {"4294967296", "0", "not the number of a processor"},
+      {twice.c_str(), "0", "take turns"},
+      {first.c_str(), "2", "1 processors for 2 lanes"},
+  };
+  for (const auto& each : cases) {
+    const auto options = parse_more({"--lane-cpus", each.cpus, "--lanes", each.lanes});
+    ASSERT_FALSE(options.has_value()) << each.cpus;
+    EXPECT_EQ(options.error().code(), Code::invalid_argument);
+    EXPECT_NE(options.error().message().find(each.words), std::string::npos)
+        << options.error().message();
+    EXPECT_TRUE(options.error().message().starts_with("lane_cpus: "));
+  }
 }
 
 TEST(ServerOptions, LanesFollowProcessorsAndMemory) {

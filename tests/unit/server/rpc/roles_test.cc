@@ -158,7 +158,7 @@ TEST_F(Roles, AMalformedConnectIsToldWhatIsWrong) {
   struct {
     v1::FabricKind kind;
     const char* says;
-  } const offers[] = {{v1::FABRIC_KIND_LOCAL, "version , here 1"},
+  } const offers[] = {{v1::FABRIC_KIND_LOCAL, "version , here 2"},
                       {v1::FABRIC_KIND_UCX, "this server has none"},
                       {v1::FABRIC_KIND_UCX_SHM, "not trusted"}};
   for (const auto& offer : offers) {

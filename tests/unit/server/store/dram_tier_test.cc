@@ -204,6 +204,81 @@ TEST_F(DramTierTest, SlabsMoveBetweenSizes) {
   EXPECT_LE(x_tier->usage().memory_bytes, 44 * kMiB);
 }
 
+// A model with blocks of another size comes to a server full of what nobody reads any more.
+TEST_F(DramTierTest, ANewSizeGetsTheMemoryOfWhatNobodyTouches) {
+  open(8 * 18 * kMiB + 4 * kMiB);
+  uint64_t number = 0;
+  for (int i = 0; i < 4000; ++i)
+    ASSERT_TRUE(put({.hash = ++number, .bytes = 64 * kKiB}).is_ok());
+  for (int i = 0; i < 1000; ++i)
+    ASSERT_TRUE(put({.hash = ++number, .bytes = 300 * kKiB}).is_ok());
+  const uint64_t first = number + 1;
+  for (int i = 0; i < 160; ++i)
+    ASSERT_TRUE(put({.hash = ++number, .bytes = 640 * kKiB}).is_ok());
+  for (uint64_t i = first; i <= number; ++i)
+    EXPECT_TRUE(has({.hash = i})) << i - first << " of 160";
+}
+
+// The oldest of all lies where no other size can use the room: what is read all the time must not
+// pay for that.
+TEST_F(DramTierTest, WhatIsReadStaysWhereASliverIsOld) {
+  open(8 * 18 * kMiB + 4 * kMiB);
+  std::vector<uint64_t> hot;
+  for (uint64_t i = 1; i <= 1000; ++i) {
+    ASSERT_TRUE(put({.hash = i, .bytes = 64 * kKiB}).is_ok());
+    if (i > 100) hot.push_back(i);
+  }
+  for (uint64_t i = 0; i < 1500; ++i) {
+    ASSERT_TRUE(put({.hash = 10'000 + i, .bytes = 640 * kKiB}).is_ok());
+    for (size_t k = 0; k < 40; ++k)
+      (void)read({.hash = hot[(i * 40 + k) % hot.size()]});
+  }
+  const auto there =
+      std::count_if(hot.begin(), hot.end(), [&](uint64_t hash) { return has({.hash = hash}); });
+  EXPECT_GT(there, 800) << "of 900";
+}
+
+// Views may stay for as long as they like.
+TEST_F(DramTierTest, APinnedBlockCostsItsNeighboursNothing) {
+  open(8 * 18 * kMiB + 4 * kMiB);
+  std::vector<Pin> pins;
+  for (uint64_t i = 1; i <= 200; ++i) {
+    ASSERT_TRUE(put({.hash = i, .bytes = 300 * kKiB}).is_ok());
+    auto pin = read({.hash = i});
+    ASSERT_TRUE(pin);
+    if (i % 20 == 0) pins.push_back(std::move(*pin));
+  }
+  for (uint64_t i = 0; i < 600; ++i)
+    ASSERT_TRUE(put({.hash = 10'000 + i, .bytes = 640 * kKiB}).is_ok());
+  for (uint64_t i = 1001; i <= 1020; ++i)
+    ASSERT_TRUE(put({.hash = i, .bytes = 300 * kKiB}).is_ok());
+  for (uint64_t i = 0; i < 10; ++i)
+    ASSERT_TRUE(put({.hash = 20'000 + i, .bytes = 640 * kKiB}).is_ok());
+  for (uint64_t i = 1001; i <= 1020; ++i)
+    EXPECT_TRUE(has({.hash = i})) << "new, and its slab holds old ones that are viewed";
+}
+
+// Two models side by side: neither is pushed out by the other.
+TEST_F(DramTierTest, SizesInEqualUseLiveEquallyLong) {
+  open(8 * 18 * kMiB + 4 * kMiB);
+  uint64_t number = 0;
+  // As many bytes of either, in turn; as much as fits three times.
+  for (int i = 0; i < 240; ++i) {
+    ASSERT_TRUE(put({.hash = ++number, .bytes = 2 * kMiB}).is_ok());
+    for (int j = 0; j < 8; ++j)
+      ASSERT_TRUE(put({.hash = ++number, .bytes = 256 * kKiB}).is_ok());
+  }
+  const auto held = [&](uint64_t step) {
+    uint64_t there = 0;
+    for (uint64_t i = number; i > number - 9 * 20; --i)
+      there += i % 9 == step && has({.hash = i}) ? 1 : 0;
+    return there;
+  };
+  // The last 20 rounds are 80 MiB of 144.
+  EXPECT_GE(held(1), 18u);
+  EXPECT_GE(held(5), 18u);
+}
+
 TEST_F(DramTierTest, ADomainTakesOnlyFromThoseAboveTheirShare) {
   open(44 * kMiB);
   for (uint64_t i = 1; i <= 200; ++i)
