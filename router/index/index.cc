@@ -6,14 +6,15 @@
 #include "common/base/units.h"
 #include "common/ring/position.h"
 #include "router/index/place.h"
+#include "router/index/walk.h"
 
 namespace tarn::index {
 namespace {
 
 // Events that one turn at the lock takes in.
-constexpr size_t kEventsPerTurn = 128;
-// Events by which the memory that one of them touches is asked for ahead.
-constexpr size_t kChunksAhead = 4;
+constexpr size_t kEventsPerTurn = 256;
+// Events by which the place of one's own print is asked for ahead.
+constexpr size_t kTableAhead = 6;
 
 bool is_sound(const StoredBlock& block) {
   const bool tier = block.tier >= Tier::dram && block.tier <= Tier::object;
@@ -126,7 +127,8 @@ bool Index::add(Handle handle, const StoredBlock& block, const Place& place) {
     return false;
   }
   x_rows.hold(*ref, block.index, place.holder(handle));
-  if (row.body && row.body->anchor.is_empty() && block.index > 0) row.body->anchor = block.anchor;
+  if (row.body != nullptr && row.body->anchor.is_empty() && block.index > 0)
+    row.body->anchor = block.anchor;
   row.block_bytes = static_cast<uint32_t>(block.bytes);
   Scan* scan = x_servers[handle].scan.get();
   if (scan != nullptr && scan->area.range == ref->range()) {
@@ -169,27 +171,46 @@ void Index::apply_one(Handle handle, Server& server, const Change& change) {
   if (!add(handle, block, place)) ++x_refused;
 }
 
+// What one turn at the lock takes in.
+struct Index::Lot {
+  std::vector<Change> changes;
+  std::vector<Fingerprint> anchors;  // 0 for a block that is not sound
+  std::vector<uint32_t> indexes;
+
+  void clear() {
+    changes.clear();
+    anchors.clear();
+    indexes.clear();
+  }
+};
+
+void Index::apply_lot(Handle handle, const Lot& lot) {
+  const WriteTurn turn(x_lock);
+  Server* server = live_server(handle);
+  if (server == nullptr) return;
+  Walk walk(x_rows, {lot.anchors, lot.indexes, 1});
+  for (size_t i = 0; i < lot.changes.size(); ++i) {
+    walk.go_to(i);
+    const size_t then = i + kTableAhead;
+    if (then < lot.changes.size() && lot.changes[then].place) {
+      x_rows.fetch(lot.changes[then].place->print);
+    }
+    apply_one(handle, *server, lot.changes[i]);
+  }
+}
+
 void Index::apply(Handle handle, std::span<const BlockEvent> events) {
-  std::vector<Change> changes(std::min(events.size(), kEventsPerTurn));
-  std::vector<Fingerprint> anchors(changes.size());
+  Lot lot;
   while (!events.empty()) {
-    const auto some = events.first(std::min(events.size(), kEventsPerTurn));
-    events = events.subspan(some.size());
-    for (size_t i = 0; i < some.size(); ++i) {
-      changes[i] = {place_of(some[i].block), some[i].removed};
-      anchors[i] = changes[i].place ? changes[i].place->anchor_print : 0;
+    lot.clear();
+    for (const BlockEvent& event : events.first(std::min(events.size(), kEventsPerTurn))) {
+      lot.changes.push_back({place_of(event.block), event.removed});
+      const auto& place = lot.changes.back().place;
+      lot.anchors.push_back(place ? place->anchor_print : 0);
+      lot.indexes.push_back(event.block.index);
     }
-    const WriteTurn turn(x_lock);
-    Server* server = live_server(handle);
-    if (server == nullptr) return;
-    for (size_t i = 0; i < some.size(); ++i) {
-      x_rows.fetch_ahead(anchors, i, 1);
-      const size_t then = i + kChunksAhead;
-      if (then < some.size() && changes[then].place) {
-        x_rows.fetch_chunk(changes[then].place->print);
-      }
-      apply_one(handle, *server, changes[i]);
-    }
+    events = events.subspan(lot.changes.size());
+    apply_lot(handle, lot);
   }
 }
 

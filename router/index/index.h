@@ -84,6 +84,7 @@ class Index {
     std::unique_ptr<Scan> scan;
   };
 
+  struct Lot;
   Handle attach_locked(ServerId server) TARN_REQUIRES(x_lock);
   Server* live_server(Handle handle) TARN_REQUIRES(x_lock);
   std::optional<Place> place_of(const StoredBlock& block) const;
@@ -92,6 +93,7 @@ class Index {
   std::optional<RowRef> row_for(const Place& place, Handle handle) TARN_REQUIRES(x_lock);
   bool seat(RowRef row, const Place& place, Handle handle) TARN_REQUIRES(x_lock);
   void remove(Handle handle, const StoredBlock& block, const Place& place) TARN_REQUIRES(x_lock);
+  void apply_lot(Handle handle, const Lot& lot);
   void apply_one(Handle handle, Server& server, const Change& change) TARN_REQUIRES(x_lock);
   void retain_seen(Handle handle, const Scan& scan, RowRef row) TARN_REQUIRES(x_lock);
   void add_seen(Handle handle, Server& server, const StoredBlock& block) TARN_REQUIRES(x_lock);

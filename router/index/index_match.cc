@@ -6,6 +6,7 @@
 #include "common/base/units.h"
 #include "router/index/index.h"
 #include "router/index/place.h"
+#include "router/index/walk.h"
 
 namespace tarn::index {
 namespace {
@@ -132,9 +133,10 @@ bool Index::match_some(const ChainQuery& query, std::span<const Fingerprint> pri
   const uint32_t turn_end = answer.matched + kHashesPerTurn;
   // Extents are mostly alike in length, so one tells where the next ones begin.
   size_t stride = answer.runs.empty() ? kExtentBlocksDefault : answer.runs.back().count;
+  Walk walk(x_rows, {prints, {}, stride}, answer.matched);
   while (answer.matched < prints.size()) {
     if (answer.matched >= turn_end) return true;
-    x_rows.fetch_ahead(prints, answer.matched, stride);
+    walk.go_to(answer.matched, stride);
     const auto found = x_rows.find(prints[answer.matched]);
     if (!found || x_rows.row(*found).domain != domain) return false;
     if (!add_run(query, prints, *found, answer)) return false;
@@ -208,8 +210,9 @@ std::vector<Located> Index::locate(const ChainQuery& query) const {
   while (all.size() < prints.size()) {
     const size_t end = std::min(all.size() + kHashesPerTurn, prints.size());
     const ReadTurn turn(x_lock);
+    Walk walk(x_rows, {prints, {}, 1}, all.size());
     for (size_t i = all.size(); i < end; ++i) {
-      x_rows.fetch_ahead(prints, i, 1);
+      walk.go_to(i);
       all.push_back(locate_one(query, i, prints[i]));
     }
   }
@@ -235,7 +238,9 @@ std::vector<Doubt> Index::doubts(const ChainQuery& query, std::span<const Server
     const size_t end = std::min(begin + kHashesPerTurn, prints.size());
     const ReadTurn turn(x_lock);
     const uint32_t domain = x_domains.find({query.tenant, query.space});
+    Walk walk(x_rows, {prints, {}, 1}, begin);
     for (size_t i = begin; i < end; ++i) {
+      walk.go_to(i);
       const auto found = x_rows.find(prints[i]);
       if (!found || x_rows.row(*found).domain != domain || !is_at(*found, servers[i])) continue;
       const Row& row = x_rows.row(*found);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "common/base/check.h"
 #include "router/index/index.h"
@@ -94,9 +95,10 @@ ExtentImage Index::image_of(const Row& row) const {
   image.tenant = x_domains.at(row.domain).tenant;
   image.space = x_domains.at(row.domain).space;
   image.block_bytes = row.block_bytes;
-  if (row.body) {
+  if (row.body != nullptr) {
+    const auto prints = std::as_const(*row.body).prints();
     image.anchor = row.body->anchor;
-    image.prints = row.body->prints;
+    image.prints.assign(prints.begin(), prints.end());
   }
   const auto* const servers = &x_servers;
   row.for_each_holder([&](const Holder& holder) {
@@ -141,12 +143,12 @@ void Index::restore_one(const ExtentImage& image) {
   Row& row = x_rows.row(*ref);
   row.block_bytes = image.block_bytes;
   for (const Fingerprint print : image.prints)
-    x_rows.fetch_chunk(print);
+    x_rows.fetch(print);
   for (uint32_t i = 1; i <= image.prints.size() && i < kExtentBlocksMax; ++i) {
     const Fingerprint print = image.prints[i - 1];
     if (print != 0 && !x_rows.find(print)) x_rows.set_print(*ref, i, print);
   }
-  if (row.body) row.body->anchor = image.anchor;
+  if (row.body != nullptr) row.body->anchor = image.anchor;
   for (const auto& held : image.holders) {
     const Handle handle = attach_locked(held.server);
     if (!x_rows.has_room_for(*ref, handle)) continue;

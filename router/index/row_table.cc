@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <memory>
+#include <new>
+#include <utility>
 
 #include "common/base/check.h"
 #include "common/base/units.h"
@@ -14,21 +17,11 @@ static_assert(kExtentBlocksMax <= 64, "a holder's blocks are one word");
 
 // What the allocator adds to each piece of memory, roughly.
 constexpr size_t kAllocatorBytes = 16;
-// Fingerprints grow in steps of a cache line: doubling would waste as much as they take.
+// Prints grow in steps of a cache line: doubling would waste as much as they take.
 constexpr size_t kPrintStep = 8;
-constexpr size_t kLineBytes = 64;
 
-size_t bytes_of(const Row& row) {
-  if (!row.body) return 0;
-  const Row::Body& body = *row.body;
-  size_t bytes = sizeof(Row::Body) + kAllocatorBytes;
-  if (body.more.capacity() > 0) {
-    bytes += body.more.capacity() * sizeof(Holder) + kAllocatorBytes;
-  }
-  if (body.prints.capacity() > 0) {
-    bytes += body.prints.capacity() * sizeof(Fingerprint) + kAllocatorBytes;
-  }
-  return bytes;
+size_t bytes_of(const std::vector<Holder>& more) {
+  return more.capacity() == 0 ? 0 : more.capacity() * sizeof(Holder) + kAllocatorBytes;
 }
 
 bool is_same(const Holder& a, const Holder& b) {
@@ -38,7 +31,7 @@ bool is_same(const Holder& a, const Holder& b) {
 // The entry of `as` in the row, or null.
 Holder* find_holder(Row& row, const Holder& as) {
   if (is_same(row.first, as)) return &row.first;
-  if (!row.body) return nullptr;
+  if (row.body == nullptr) return nullptr;
   for (Holder& holder : row.body->more) {
     if (is_same(holder, as)) return &holder;
   }
@@ -61,12 +54,6 @@ bool has_room(const Row& row, Handle server) {
 
 }  // namespace
 
-Fingerprint Row::print(uint32_t index) const {
-  if (index == 0) return anchor_print;
-  if (!body || index > body->prints.size()) return 0;
-  return body->prints[index - 1];
-}
-
 uint64_t Row::blocks() const {
   uint64_t all = 0;
   for_each_holder([&all](const Holder& holder) { all |= holder.blocks; });
@@ -75,32 +62,24 @@ uint64_t Row::blocks() const {
 
 uint32_t Row::count_from(uint32_t index, std::span<const Fingerprint> next) const {
   if (next.empty() || print(index) != next[0]) return 0;
-  const std::span<const Fingerprint> rest =
-      body && index < body->prints.size()
-          ? std::span<const Fingerprint>(body->prints).subspan(index)
-          : std::span<const Fingerprint>();
+  const std::span<const Fingerprint> rest = body != nullptr && index < body->count
+                                                ? std::as_const(*body).prints().subspan(index)
+                                                : std::span<const Fingerprint>();
   const auto from = next.begin() + 1;
   const auto common = std::mismatch(rest.begin(), rest.end(), from, next.end());
   return 1 + static_cast<uint32_t>(common.second - from);
 }
 
 RowTable::RowTable() = default;
-RowTable::~RowTable() = default;
 
-void RowTable::fetch(RowRef ref, size_t place, size_t prints) const {
-  const Row& row = this->row(ref);
-  if (place == 0) return __builtin_prefetch(&row);
-  const Row::Body* const body = row.body.get();
-  if (body == nullptr) return;
-  if (place == 1) {
-    __builtin_prefetch(body);
-    __builtin_prefetch(reinterpret_cast<const char*>(body) + kLineBytes);
-    return;
+// Bodies own memory outside of the arena, too.
+RowTable::~RowTable() {
+  for (Range& range : x_ranges) {
+    for (uint32_t number = 0; number < range.used; ++number) {
+      Row& row = range.chunks[number / kChunk][number % kChunk];
+      if (row.body != nullptr) free_body(row);
+    }
   }
-  const size_t first = ref.index() == 0 ? 0 : ref.index() - 1;
-  const size_t end = std::min(first + prints, body->prints.size());
-  for (size_t i = first; i < end; i += kLineBytes / sizeof(Fingerprint))
-    __builtin_prefetch(&body->prints[i]);
 }
 
 std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
@@ -112,7 +91,9 @@ std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
     if (range.used == RowRef::kNumbers) return std::nullopt;
     number = range.used++;
     if (number / kChunk == range.chunks.size()) {
-      range.chunks.push_back(std::make_unique<Row[]>(kChunk));
+      auto* const chunk = static_cast<Row*>(x_arena.take(kChunk * sizeof(Row)));
+      std::uninitialized_value_construct_n(chunk, kChunk);
+      range.chunks.push_back(chunk);
     }
   }
   const RowRef ref = RowRef::of(range_of(position), number);
@@ -122,31 +103,48 @@ std::optional<RowRef> RowTable::add_row(Position position, uint32_t domain,
   added.position = position;
   added.domain = domain;
   added.anchor_print = anchor_print;
-  learn_print(anchor_print, ref);
+  x_prints.insert(anchor_print, ref);
   ++range.changes;
   ++x_rows;
   return ref;
 }
 
-Row::Body& RowTable::body_of(Row& row) {
-  if (!row.body) row.body = std::make_unique<Row::Body>();
-  return *row.body;
+Row::Body& RowTable::body_of(Row& row, size_t prints) {
+  if (row.body != nullptr && row.body->room >= prints) return *row.body;
+  const size_t room = round_up(prints, kPrintStep);
+  auto* const body = new (x_arena.take(Row::Body::bytes_with(room))) Row::Body();
+  body->room = static_cast<uint8_t>(room);
+  if (row.body != nullptr) {
+    body->more = std::move(row.body->more);
+    body->anchor = row.body->anchor;
+    body->count = row.body->count;
+    std::ranges::copy(row.body->prints(), body->prints().begin());
+    free_body(row);
+  }
+  row.body = body;
+  return *body;
+}
+
+void RowTable::free_body(Row& row) {
+  Row::Body* const body = std::exchange(row.body, nullptr);
+  const size_t bytes = Row::Body::bytes_with(body->room);
+  x_more_bytes -= bytes_of(body->more);
+  std::destroy_at(body);
+  x_arena.give(body, bytes);
 }
 
 void RowTable::set_print(RowRef ref, uint32_t index, Fingerprint print) {
   TARN_CHECK(index >= 1 && index < kExtentBlocksMax);
   TARN_DCHECK(print != 0 && !find(print));
-  Row& row = this->row(ref);
-  const size_t bytes_before = bytes_of(row);
-  std::vector<Fingerprint>& prints = body_of(row).prints;
-  if (prints.size() < index) {
-    prints.reserve(round_up(index, kPrintStep));
-    prints.resize(index);
+  Row::Body& body = body_of(row(ref), index);
+  if (body.count < index) {
+    const size_t known = body.count;
+    body.count = static_cast<uint8_t>(index);
+    std::ranges::fill(body.prints().subspan(known), 0);
   }
-  TARN_CHECK(prints[index - 1] == 0);
-  prints[index - 1] = print;
-  x_body_bytes += bytes_of(row) - bytes_before;
-  learn_print(print, ref.at(index));
+  TARN_CHECK(body.prints()[index - 1] == 0);
+  body.prints()[index - 1] = print;
+  x_prints.insert(print, ref.at(index));
   ++x_ranges[ref.range()].changes;
 }
 
@@ -162,33 +160,30 @@ void RowTable::hold(RowRef ref, uint32_t index, const Holder& as) {
   Holder* holder = find_holder(row, as);
   if (holder == nullptr) {
     TARN_DCHECK(has_room(row, as.server));
-    const size_t bytes_before = bytes_of(row);
     if (row.first.server == kNoHandle) {
       row.first = as;
       holder = &row.first;
     } else {
-      holder = &body_of(row).more.emplace_back(as);
+      std::vector<Holder>& more = body_of(row, 0).more;
+      x_more_bytes -= bytes_of(more);
+      holder = &more.emplace_back(as);
+      x_more_bytes += bytes_of(more);
     }
     holder->blocks = 0;
-    x_body_bytes += bytes_of(row) - bytes_before;
   }
   if ((holder->blocks & bit) == 0) ++x_ranges[ref.range()].changes;
   holder->blocks |= bit;
   if ((before & bit) == 0) ++x_blocks;
 }
 
-void RowTable::learn_print(Fingerprint print, RowRef block) {
-  x_prints.insert(print, block, Rows{*this});
-}
-
 void RowTable::forget_unheld(RowRef ref) {
   Row& row = this->row(ref);
   const uint64_t held = row.blocks();
-  for (uint32_t i = 1; row.body && i <= row.body->prints.size(); ++i) {
-    const Fingerprint print = row.body->prints[i - 1];
+  for (uint32_t i = 1; row.body != nullptr && i <= row.body->count; ++i) {
+    Fingerprint& print = row.body->prints()[i - 1];
     if (print == 0 || (held >> i & 1) != 0) continue;
     x_prints.erase(print, ref.at(i));
-    row.body->prints[i - 1] = 0;
+    print = 0;
   }
   if (held == 0) free_row(ref);
 }
@@ -202,20 +197,19 @@ void RowTable::settle(RowRef ref, uint64_t before) {
     const auto index = static_cast<uint32_t>(std::countr_zero(gone));
     --x_blocks;
     if (index == 0) continue;
-    const Fingerprint print = row.print(index);
-    x_prints.erase(print, ref.at(index));
-    row.body->prints[index - 1] = 0;
+    TARN_CHECK(row.body != nullptr && index <= row.body->count);
+    x_prints.erase(std::exchange(row.body->prints()[index - 1], 0), ref.at(index));
   }
   if (after == 0) free_row(ref);
 }
 
 void RowTable::drop_empty_holders(Row& row) {
-  if (row.body) {
+  if (row.body != nullptr) {
     std::erase_if(row.body->more, [](const Holder& holder) { return holder.blocks == 0; });
   }
   if (row.first.blocks != 0) return;
   row.first = {};
-  if (!row.body || row.body->more.empty()) return;
+  if (row.body == nullptr || row.body->more.empty()) return;
   row.first = row.body->more.back();
   row.body->more.pop_back();
 }
@@ -224,7 +218,7 @@ void RowTable::free_row(RowRef ref) {
   Row& row = this->row(ref);
   Range& range = x_ranges[ref.range()];
   TARN_CHECK(row.anchor_print != 0);
-  x_body_bytes -= bytes_of(row);
+  if (row.body != nullptr) free_body(row);
   x_prints.erase(row.anchor_print, ref.at(0));
   row = Row();
   row.domain = range.free;
@@ -235,13 +229,6 @@ void RowTable::free_row(RowRef ref) {
 void RowTable::touch_all() {
   for (Range& range : x_ranges)
     ++range.changes;
-}
-
-uint64_t RowTable::memory_bytes() const {
-  uint64_t bytes = x_body_bytes;
-  for (const Range& range : x_ranges)
-    bytes += range.chunks.size() * kChunk * sizeof(Row);
-  return bytes + x_prints.memory_bytes();
 }
 
 }  // namespace tarn::index

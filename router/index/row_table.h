@@ -9,6 +9,7 @@
 
 #include "common/base/ids.h"
 #include "common/block/key.h"
+#include "router/index/arena.h"
 #include "router/index/fingerprint.h"
 #include "router/index/print_table.h"
 #include "router/index/row_ref.h"
@@ -33,13 +34,21 @@ struct Holder {
 static_assert(sizeof(Holder) == 16);
 
 // One extent. The first holder and the anchor's fingerprint stand in the row itself, so that a
-// block of a flat space on one server needs no more; a second copy of it needs a body, whose 150
-// bytes or so nothing shares.
+// block of a flat space on one server needs no more; a second copy of it needs a body.
 struct Row {
+  // A cache line, and behind it the prints of index 1, 2, ...: 0 where no block is known. The
+  // table's, in its arena.
   struct Body {
-    std::vector<Holder> more;         // after the first
-    std::vector<Fingerprint> prints;  // of index 1, 2, ...; 0 where no block is known
-    block::BlockHash anchor;          // empty until a block with an index above 0 came
+    std::vector<Holder> more;  // after the first
+    block::BlockHash anchor;   // empty until a block with an index above 0 came
+    uint8_t room = 0;          // prints that fit
+    uint8_t count = 0;         // of prints
+
+    static size_t bytes_with(size_t room) { return sizeof(Body) + room * sizeof(Fingerprint); }
+    std::span<Fingerprint> prints() { return {reinterpret_cast<Fingerprint*>(this + 1), count}; }
+    std::span<const Fingerprint> prints() const {
+      return {reinterpret_cast<const Fingerprint*>(this + 1), count};
+    }
   };
 
   Position position;
@@ -47,9 +56,13 @@ struct Row {
   Holder first;
   uint32_t domain = 0;       // number of {tenant, space}; in a free row the next free one
   uint32_t block_bytes = 0;  // of the latest block
-  std::unique_ptr<Body> body;
+  Body* body = nullptr;
 
-  Fingerprint print(uint32_t index) const;
+  Fingerprint print(uint32_t index) const {
+    if (index == 0) return anchor_print;
+    if (body == nullptr || index > body->count) return 0;
+    return body->prints()[index - 1];
+  }
   // How many of `next` stand here one after another, from `index` on.
   uint32_t count_from(uint32_t index, std::span<const Fingerprint> next) const;
   // Indexes that anyone holds, those of servers that are gone included.
@@ -58,13 +71,13 @@ struct Row {
   void for_each_holder(Visit visit) const {
     if (first.server == kNoHandle) return;
     visit(first);
-    if (!body) return;
+    if (body == nullptr) return;
     for (const Holder& holder : body->more)
       visit(holder);
   }
 };
 static_assert(sizeof(Row) == 48);
-static_assert(sizeof(Row::Body) == 88);
+static_assert(sizeof(Row::Body) == 64);
 
 // The extent rows and the way from a fingerprint to them. Guarded by the lock of the Index.
 // Invariants: each row can be found by its anchor's fingerprint; a block with an index above 0 is
@@ -81,21 +94,10 @@ class RowTable {
   std::optional<RowRef> find(Fingerprint print) const {
     return x_prints.find(print, [&](RowRef ref) { return print_of(ref) == print; });
   }
-  // To be called before each find() of prints[at], prints[at + stride] and so on: of those that
-  // come next, it asks for the memory that finding and reading them will touch. A row is four
-  // places of memory that lead from one to the next, and at ten million blocks each is a wait.
-  void fetch_ahead(std::span<const Fingerprint> prints, size_t at, size_t stride) const {
-    const auto then = [&](size_t steps) {
-      const size_t next = at + steps * stride;
-      return next < prints.size() ? prints[next] : 0;
-    };
-    if (const Fingerprint print = then(8)) x_prints.fetch(print);
-    if (const Fingerprint print = then(6)) fetch_guess(print, 0, 1);
-    if (const Fingerprint print = then(4)) fetch_guess(print, 1, 1);
-    if (const Fingerprint print = then(2)) fetch_guess(print, 2, stride);
-  }
-  // What an insertion of the print will touch.
-  void fetch_chunk(Fingerprint print) const { x_prints.fetch(print); }
+  // Asks for the memory that finding the print's block, or inserting it, will touch first.
+  void fetch(Fingerprint print) const { x_prints.fetch(print); }
+  // Most likely what find() will look at first.
+  std::optional<RowRef> guess(Fingerprint print) const { return x_prints.guess(print); }
   Row& row(RowRef ref) {
     return x_ranges[ref.range()].chunks[ref.number() / kChunk][ref.number() % kChunk];
   }
@@ -118,7 +120,7 @@ class RowTable {
     Row& row = this->row(ref);
     const uint64_t before = row.blocks();
     row.first.blocks &= keep(row.first);
-    if (row.body) {
+    if (row.body != nullptr) {
       for (Holder& holder : row.body->more)
         holder.blocks &= keep(holder);
     }
@@ -134,42 +136,31 @@ class RowTable {
   // Counts as a change of every range.
   void touch_all();
   // All but what was refused.
-  IndexStats stats() const { return {x_blocks, x_rows, memory_bytes(), 0}; }
+  IndexStats stats() const { return {x_blocks, x_rows, x_arena.memory_bytes() + x_more_bytes, 0}; }
 
  private:
-  static constexpr uint32_t kChunk = 4096;
+  static constexpr uint32_t kChunk = 1024;
 
-  // The rows as the prints' table asks for them.
-  struct Rows {
-    static constexpr size_t kPlaces = 3;
-    const RowTable& table;
-    Fingerprint print_of(RowRef ref) const { return table.print_of(ref); }
-    void fetch(RowRef ref, size_t place) const { table.fetch(ref, place, 1); }
-  };
   struct Range {
-    std::vector<std::unique_ptr<Row[]>> chunks;
+    std::vector<Row*> chunks;
     uint32_t used = 0;
     uint32_t free = UINT32_MAX;  // the first free row, by number
     uint64_t changes = 0;
   };
   Fingerprint print_of(RowRef ref) const { return row(ref).print(ref.index()); }
-  // The places of memory that lead from a ref to its print, and of the prints so many.
-  void fetch(RowRef ref, size_t place, size_t prints) const;
-  void fetch_guess(Fingerprint print, size_t place, size_t prints) const {
-    if (const auto ref = x_prints.guess(print)) fetch(*ref, place, prints);
-  }
-  uint64_t memory_bytes() const;
-  Row::Body& body_of(Row& row);
-  void learn_print(Fingerprint print, RowRef block);
+  // Makes room for so many prints, if need be.
+  Row::Body& body_of(Row& row, size_t prints);
+  void free_body(Row& row);
   void settle(RowRef ref, uint64_t before);
   void drop_empty_holders(Row& row);
   void free_row(RowRef ref);
 
+  Arena x_arena;
   std::array<Range, kRanges> x_ranges;
-  PrintTable x_prints;
+  PrintTable x_prints{x_arena};
   uint64_t x_blocks = 0;
   uint64_t x_rows = 0;
-  uint64_t x_body_bytes = 0;  // roughly
+  uint64_t x_more_bytes = 0;  // of holders after the first, roughly
 };
 
 }  // namespace tarn::index

@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <vector>
 
 #include "tests/unit/router/index/blocks.h"
@@ -40,16 +42,22 @@ void fill(Index& index, uint32_t length, uint32_t copies, uint32_t blocks = kBlo
   }
 }
 
-double bytes_per_block(uint32_t length, uint32_t copies, uint32_t blocks = kBlocks) {
+// What the process holds, whoever gave it the memory.
+double resident_bytes() {
   malloc_trim(0);
-  const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> pages;
+  return static_cast<double>(pages) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+double bytes_per_block(uint32_t length, uint32_t copies, uint32_t blocks = kBlocks) {
+  const double before = resident_bytes();
   Index index(42);
   const auto start = std::chrono::steady_clock::now();
   fill(index, length, copies, blocks);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   EXPECT_EQ(index.stats().blocks, blocks);
-  const size_t after = mallinfo2().uordblks + mallinfo2().hblkhd;
-  const double measured = double(after - before) / blocks;
+  const double measured = (resident_bytes() - before) / blocks;
   const double counted = double(index.stats().memory_bytes) / blocks;
   std::printf("extents of %u, %u copies: %.1f bytes a block (counted %.1f), %.0f ns an event\n",
               length, copies, measured, counted, spent.count() * 1e9 / blocks / copies);
