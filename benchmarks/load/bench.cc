@@ -68,6 +68,8 @@ Expected<Reach> reach(Stage& stage, const Options& options, uint32_t servers) {
     cluster.servers = servers;
     cluster.dram_mib = options.dram_mib;
     cluster.is_shm = options.transport == "shm";
+    cluster.is_polling = options.is_polling;
+    cluster.lane_cpus = options.lane_cpus;
     auto started = Cluster::start(stage, cluster);
     if (!started) return started.error();
     out.cluster = std::move(started).value();
@@ -77,6 +79,7 @@ Expected<Reach> reach(Stage& stage, const Options& options, uint32_t servers) {
     out.servers = out.cluster->server_pids();
   }
   out.client.transport = transport_of(options.transport);
+  out.client.polling = options.is_polling;
   return out;
 }
 

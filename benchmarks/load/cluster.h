@@ -13,6 +13,8 @@ struct ClusterOptions {
   uint32_t servers = 1;  // each in a failure domain of its own
   uint64_t dram_mib = 2048;
   bool is_shm = false;
+  bool is_polling = false;
+  std::string lane_cpus;  // empty: the kernel chooses
 };
 
 // A router and storage servers of this benchmark's own, on loopback, with certificates and data in

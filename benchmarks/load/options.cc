@@ -53,6 +53,10 @@ bool parse(int argc, char** argv, Options* options, int* status) {
       ->capture_default_str();
   app.add_option("--dram-mib", options->dram_mib, "Memory of each server that is started")
       ->capture_default_str();
+  app.add_flag("--polling", options->is_polling,
+               "Neither the client nor the servers that are started ever sleep");
+  app.add_option("--lane-cpus", options->lane_cpus,
+                 "Processors of the lanes of each server that is started, as its own option says");
   app.add_flag("--keep-logs", options->keeps_logs, "Leave the temporary folder there");
   app.add_option("--worker", options->worker)->group("");
   try {

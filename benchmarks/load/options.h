@@ -23,6 +23,8 @@ struct Options {
   uint32_t rounds = 50;
   uint64_t working_set_mib = 256;
   uint64_t dram_mib = 1024;
+  bool is_polling = false;  // client and servers never sleep
+  std::string lane_cpus;    // of each server that is started
   bool keeps_logs = false;
   std::string worker;  // the hidden role of a process that a failover run starts and kills
 

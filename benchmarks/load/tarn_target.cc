@@ -207,13 +207,29 @@ Expected<report::Slice> TarnTarget::run(int64_t millis) {
 }
 
 Expected<Done> TarnTarget::check_last() {
-  if (x_op == Op::put || x_slice.errors > 0) return Done{};
+  if (x_slice.errors > 0) return Done{};
+  if (x_op == Op::put) return check_put(x_flights[0]);
   if (x_op != Op::get) return check_view(x_flights[0].number);
   for (const Flight& flight : x_flights) {
     if (is_filled(memory(flight.place), flight.number)) continue;
     return Error{Outcome::corrupt, "block " + std::to_string(flight.number) + ": wrong bytes"};
   }
   return Done{};
+}
+
+// What was put last comes back as it was, if it is still there.
+Expected<Done> TarnTarget::check_put(const Flight& flight) {
+  const auto sent = memory(flight.place);
+  std::vector<std::byte> room(sent.size());
+  const GetItem item{name_of(flight.number), {Slice::of(room.data(), room.size())}};
+  Transfer transfer = x_space.get_kv({&item, 1});
+  if (auto ended = transfer.wait(); !ended) return ended.error();
+  const BlockOutcome& outcome = transfer.outcomes()[0];
+  const bool is_right = outcome.outcome == Outcome::ok &&
+                        std::equal(room.begin(), room.end(), sent.begin(), sent.end());
+  if (is_right || outcome.outcome == Outcome::miss) return Done{};
+  return Error{Outcome::corrupt,
+               "put block " + std::to_string(flight.number) + ": " + why(outcome)};
 }
 
 Expected<Done> TarnTarget::check_view(uint64_t number) {

@@ -67,6 +67,7 @@ class TarnTarget : public Target {
   void go_round(int64_t end_ns);
   Expected<Done> check_last();
   Expected<Done> check_view(uint64_t number);
+  Expected<Done> check_put(const Flight& flight);
   int64_t cpu_ns() const;
 
   const TarnTargetOptions x_options;
