@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -50,6 +52,16 @@ TEST(ChildTest, HearingTheDeadAndTheSilentEnds) {
   auto silent = Child::start(stage, shell("read line"));
   ASSERT_TRUE(silent);
   EXPECT_EQ(silent->hear(20).error().outcome, Outcome::deadline_exceeded);
+}
+
+TEST(ChildTest, SayingToTheDeadIsAnError) {
+  Stage stage;
+  auto child = Child::start(stage, shell("exit 0"));
+  ASSERT_TRUE(child);
+  const pid_t pid = child->pid();
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(child->say("anyone there?"));
 }
 
 TEST(ChildTest, WhatCannotBeStartedIsAnError) {
