@@ -30,6 +30,9 @@ void add_place(config::Schema& schema) {
 void add_storage(config::Schema& schema) {
   schema.add_bytes("dram_bytes", kGiB, "Memory for blocks, all lanes together.",
                    {kLaneBytesMin, 1ull << 50});
+  schema.add_bytes("dram_ready_bytes", 0,
+                   "Of dram_bytes, how much is made ready in the background from the start on; "
+                   "the rest waits until it is needed, and first puts may wait for it.");
   schema.add_bytes("tenant_dram_bytes", 0, "Memory that one tenant may take; 0: no such cap.");
   schema.add_uint("lanes", 0,
                   "Threads that serve blocks; 0: as many as lane_cpus, or half of the processors.",
@@ -131,6 +134,7 @@ Result<ServerOptions> server_options(const config::Values& values) {
   options.domain = values.get_string("domain");
   options.weight = static_cast<uint32_t>(values.get_uint("weight"));
   options.dram_bytes = values.get_bytes("dram_bytes");
+  options.dram_ready_bytes = values.get_bytes("dram_ready_bytes");
   options.tenant_dram_bytes = values.get_bytes("tenant_dram_bytes");
   options.lanes = static_cast<uint32_t>(values.get_uint("lanes"));
   options.data_dir = values.get_string("data_dir");
@@ -159,6 +163,8 @@ Status validate(const ServerOptions& options) {
         "secrets_dir: a server needs its certificate (--secrets-dir; `tarn certs` makes one)");
   }
   const uint64_t lanes = lanes_of(options);
+  if (options.dram_ready_bytes > options.dram_bytes)
+    return invalid_argument("dram_ready_bytes: more than dram_bytes");
   if (options.dram_bytes / lanes < kLaneBytesMin) {
     return invalid_argument("dram_bytes: at least 64 MiB for each of the " + std::to_string(lanes) +
                             " lanes");

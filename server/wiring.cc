@@ -80,11 +80,18 @@ uint32_t ready_slabs(uint64_t dram_bytes) {
   return static_cast<uint32_t>(std::clamp<uint64_t>(fit, 1, kReadyMax));
 }
 
-Result<std::unique_ptr<memory::SlabPool>> open_pool(uint64_t dram_bytes) {
-  const uint32_t ready = ready_slabs(dram_bytes);
-  TARN_ASSIGN_OR_RETURN(auto pool,
-                        memory::SlabPool::open({.shelves = {{memory::kMixedSlabBytes, ready},
-                                                            {memory::kClassSlabBytes, ready}}}));
+uint64_t shelf_bytes(uint64_t dram_bytes) {
+  return ready_slabs(dram_bytes) * (memory::kMixedSlabBytes + memory::kClassSlabBytes);
+}
+
+Result<std::unique_ptr<memory::SlabPool>> open_pool(const ServerOptions& options) {
+  const uint32_t ready = ready_slabs(options.dram_bytes);
+  const uint64_t lanes_bytes = options.dram_bytes - shelf_bytes(options.dram_bytes);
+  const auto ahead = static_cast<uint32_t>(std::min(options.dram_ready_bytes, lanes_bytes) /
+                                           memory::kClassSlabBytes);
+  TARN_ASSIGN_OR_RETURN(
+      auto pool, memory::SlabPool::open({.shelves = {{memory::kMixedSlabBytes, ready},
+                                                     {memory::kClassSlabBytes, ready, ahead}}}));
   TARN_RETURN_IF_ERROR(pool->wait_until_full(kSlabsWithin));
   return pool;
 }
@@ -173,7 +180,7 @@ Status Server::Parts::open_storage() {
   TARN_ASSIGN_OR_RETURN(credentials, read_credentials(options));
   authenticator = std::make_unique<rpc::Authenticator>(credentials.verifier, system_clock(),
                                                        options.insecure_loopback);
-  TARN_ASSIGN_OR_RETURN(pool, open_pool(options.dram_bytes));
+  TARN_ASSIGN_OR_RETURN(pool, open_pool(options));
   events = std::make_unique<store::EventLog>(
       store::EventLog::kCapacityDefault,
       static_cast<uint64_t>(system_clock().unix_ms()) * kChangesPerMs);
@@ -280,15 +287,13 @@ void Server::Parts::follow_slabs(store::SlotAllocatorOptions& memory,
 }
 
 Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
-  const uint64_t ready =
-      ready_slabs(options.dram_bytes) * (memory::kMixedSlabBytes + memory::kClassSlabBytes);
   lane::LaneOptions made;
   made.lane = number;
   made.lane_count = static_cast<uint16_t>(options.lanes);
   made.spin = options.spin;
   if (!options.lane_cpus.empty()) made.processor = options.lane_cpus.at(number);
   made.memory.pool = pool.get();
-  made.memory.cap_bytes = (options.dram_bytes - ready) / options.lanes;
+  made.memory.cap_bytes = (options.dram_bytes - shelf_bytes(options.dram_bytes)) / options.lanes;
   made.memory.domain_cap_bytes = options.tenant_dram_bytes / options.lanes;
   follow_slabs(made.memory, shown[number]);
   made.descent = &descent;

@@ -28,8 +28,10 @@ Result<std::unique_ptr<SlabPool>> SlabPool::open(SlabPoolOptions options) {
 }
 
 SlabPool::SlabPool(SlabPoolOptions options) : x_options(std::move(options)) {
-  for (const Shelf& shelf : x_options.shelves)
+  for (const Shelf& shelf : x_options.shelves) {
     x_stock[shelf.slab_bytes].wanted = shelf.ready;
+    x_stock[shelf.slab_bytes].ahead = shelf.ahead;
+  }
 }
 
 SlabPool::~SlabPool() {
@@ -53,6 +55,11 @@ Result<std::unique_ptr<Slab>> SlabPool::take(uint64_t slab_bytes) {
   }
   auto slab = std::move(stock.ready.back());
   stock.ready.pop_back();
+  if (stock.ahead > 0) {
+    --stock.ahead;
+  } else {
+    make_way(slab_bytes);
+  }
   return slab;
 }
 
@@ -92,6 +99,25 @@ uint64_t SlabPool::next_size() const {
   return 0;
 }
 
+uint64_t SlabPool::next_ahead() const {
+  for (const auto& [slab_bytes, stock] : x_stock) {
+    if (stock.ready.size() < stock.wanted + stock.ahead) return slab_bytes;
+  }
+  return 0;
+}
+
+void SlabPool::make_way(uint64_t slab_bytes) {
+  uint64_t given_up = 0;
+  for (auto& [other_bytes, stock] : x_stock) {
+    for (; given_up < slab_bytes && stock.ahead > 0; --stock.ahead) {
+      given_up += other_bytes;
+      if (stock.ready.size() < stock.wanted + stock.ahead) continue;
+      x_dropped.push_back(std::move(stock.ready.back()));
+      stock.ready.pop_back();
+    }
+  }
+}
+
 void SlabPool::run() {
   set_thread_name("tarn-slabs");
   const MutexLock lock(x_mutex);
@@ -99,7 +125,13 @@ void SlabPool::run() {
     if (!x_dropped.empty()) {
       unmap_dropped();
     } else if (const uint64_t slab_bytes = next_size(); slab_bytes != 0) {
-      make_one(slab_bytes);
+      if (!make_one(slab_bytes) && !x_stopping) x_work.wait_for(x_mutex, kRetryAfter);
+    } else if (const uint64_t ahead_bytes = next_ahead(); ahead_bytes != 0) {
+      // What the system has no memory for now, it is asked for again when there is need.
+      Stock& stock = x_stock[ahead_bytes];
+      if (!make_one(ahead_bytes))
+        stock.ahead = static_cast<uint32_t>(std::max<size_t>(stock.ready.size(), stock.wanted)) -
+                      stock.wanted;
     } else {
       x_work.wait(x_mutex);
     }
@@ -113,21 +145,21 @@ void SlabPool::unmap_dropped() {
   x_mutex.lock();
 }
 
-void SlabPool::make_one(uint64_t slab_bytes) {
+bool SlabPool::make_one(uint64_t slab_bytes) {
   x_mutex.unlock();
   auto slab = Slab::open({slab_bytes, x_options.kind, x_options.prefault});
   x_mutex.lock();
   x_last_error = slab.status();
   if (!slab) {
     log::warn("{}", slab.error().to_string());
-    if (!x_stopping) x_work.wait_for(x_mutex, kRetryAfter);
-    return;
+    return false;
   }
   // A size without a shelf stays ready until it is taken: whoever wished for it comes back.
   Stock& stock = x_stock[slab_bytes];
   stock.wished = 0;
   stock.ready.push_back(std::move(*slab));
   x_made.notify_all();
+  return true;
 }
 
 }  // namespace tarn::memory

@@ -13,10 +13,12 @@
 
 namespace tarn::memory {
 
-// How many slabs of one size are kept ready.
+// How many slabs of one size are kept ready, and how many more are made once, in the background,
+// when the pool opens.
 struct Shelf {
   uint64_t slab_bytes = 0;
   uint32_t ready = 0;
+  uint32_t ahead = 0;
 };
 
 struct SlabPoolOptions {
@@ -27,6 +29,8 @@ struct SlabPoolOptions {
 
 // Makes slabs ahead of need on a thread of its own, and unmaps dropped ones there, so that the data
 // path waits for neither. Sizes that have no shelf are made one at a time when first asked for.
+// While slabs ahead are left, whatever is taken counts against them: what is taken and what lies
+// ready together stay as much as they were.
 // Thread-safe. Life: open (starts the thread), destroy (joins it; slabs taken outlive it). Limits:
 // what lies ready is bounded by the shelves, kDroppedMax slabs wait to be unmapped; taken slabs are
 // the taker's to bound.
@@ -56,6 +60,7 @@ class SlabPool {
  private:
   struct Stock {
     uint32_t wanted = 0;  // to keep ready
+    uint32_t ahead = 0;   // besides: to be made, or made and not taken
     uint32_t wished = 0;  // asked for in vain, 0 or 1
     std::vector<std::unique_ptr<Slab>> ready;
   };
@@ -64,8 +69,12 @@ class SlabPool {
   void run();
   // The size that is most in need, 0 when all are served.
   uint64_t next_size() const TARN_REQUIRES(x_mutex);
-  // Gives up the lock while the kernel works.
-  void make_one(uint64_t slab_bytes) TARN_REQUIRES(x_mutex);
+  // The size of which slabs are to be made ahead, 0 when all are made.
+  uint64_t next_ahead() const TARN_REQUIRES(x_mutex);
+  // Slabs ahead go for one of this size.
+  void make_way(uint64_t slab_bytes) TARN_REQUIRES(x_mutex);
+  // Gives up the lock while the kernel works. False when it has no memory.
+  bool make_one(uint64_t slab_bytes) TARN_REQUIRES(x_mutex);
   void unmap_dropped() TARN_REQUIRES(x_mutex);
 
   const SlabPoolOptions x_options;

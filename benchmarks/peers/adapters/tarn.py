@@ -34,7 +34,9 @@ class Tarn(Peer):
                 *(self.place.program("tarn-server"), "--name", "server-1"),
                 *("--listen", "127.0.0.1:0", "--routers", endpoint),
                 *("--data-dir", folder / "server-1", "--secrets-dir", secrets),
-                *("--dram-bytes", SERVER_STORE_MIB << 20, *self.server_words),
+                *("--dram-bytes", SERVER_STORE_MIB << 20),
+                # Like the pools of the others, which have their memory when they come up.
+                *("--dram-ready-bytes", SERVER_STORE_MIB << 20, *self.server_words),
             ]
         )
         took = self.start_driver(

@@ -11,6 +11,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/units.h"
 #include "common/memory/size_class.h"
+#include "tests/unit/until.h"
 
 namespace tarn::memory {
 namespace {
@@ -65,6 +66,59 @@ TEST_F(PoolTest, NoSlabIsGivenTwice) {
   }
   EXPECT_EQ(ids.size(), count);
   EXPECT_EQ(places.size(), count);
+}
+
+TEST_F(PoolTest, SlabsAheadAreMadeInTheBackgroundAndNotAgain) {
+  auto pool = open({{kMixedSlabBytes, 1}, {kClassSlabBytes, 2, 3}});
+  const uint64_t all = kMixedSlabBytes + 5 * kClassSlabBytes;
+  ASSERT_TRUE(until([&] { return pool->ready_bytes() == all; }));
+  std::vector<std::unique_ptr<Slab>> taken;
+  for (uint64_t count = 1; count <= 3; ++count) {
+    taken.push_back(pool->take(kClassSlabBytes).value());
+    ASSERT_TRUE(pool->wait_until_full(kLong).is_ok());
+    EXPECT_EQ(pool->ready_bytes(), all - count * kClassSlabBytes);
+  }
+  // From here on the shelf is filled again.
+  taken.push_back(pool->take(kClassSlabBytes).value());
+  EXPECT_TRUE(until([&] { return pool->ready_bytes() == all - 3 * kClassSlabBytes; }));
+}
+
+TEST_F(PoolTest, OtherSizesCountAgainstSlabsAhead) {
+  auto pool = open({{kMixedSlabBytes, 1}, {kClassSlabBytes, 1, 8}});
+  const uint64_t all = kMixedSlabBytes + 9 * kClassSlabBytes;
+  ASSERT_TRUE(until([&] { return pool->ready_bytes() == all; }));
+  uint64_t taken_bytes = 0;
+  std::vector<std::unique_ptr<Slab>> taken;
+  for (const uint64_t bytes : {kMixedSlabBytes, kSlabBytesMax}) {
+    while (true) {
+      auto slab = pool->take(bytes);
+      if (slab) {
+        taken.push_back(*std::move(slab));
+        break;
+      }
+      EXPECT_EQ(slab.error().code(), Code::overloaded);
+      std::this_thread::sleep_for(Millis(1));
+    }
+    taken_bytes += bytes;
+    EXPECT_LE(pool->ready_bytes() + taken_bytes, all);
+    ASSERT_TRUE(pool->wait_until_full(kLong).is_ok());
+    EXPECT_LE(pool->ready_bytes() + taken_bytes, all);
+    EXPECT_GT(pool->ready_bytes() + taken_bytes, all - 2 * kClassSlabBytes);
+  }
+}
+
+TEST_F(PoolTest, WhereThereIsNoMemoryForSlabsAheadTheShelvesAreServed) {
+  fault::arm("memory.slab_open", {.skip = 2});
+  auto pool = open({{kClassSlabBytes, 2, 4}});
+  ASSERT_TRUE(pool->wait_until_full(kLong).is_ok());
+  ASSERT_TRUE(until([] { return fault::hits("memory.slab_open") >= 3; }));
+  fault::disarm_all();
+  EXPECT_EQ(pool->ready_bytes(), 2 * kClassSlabBytes);
+  // No more than the shelf any more.
+  auto slab = pool->take(kClassSlabBytes);
+  ASSERT_TRUE(slab);
+  EXPECT_TRUE(until([&] { return pool->ready_bytes() == 2 * kClassSlabBytes; }));
+  ASSERT_TRUE(pool->wait_until_full(kLong).is_ok());
 }
 
 TEST_F(PoolTest, WhatLiesReadyIsWhatTheShelvesSay) {

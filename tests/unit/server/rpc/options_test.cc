@@ -115,6 +115,15 @@ Result<ServerOptions> parse_more(std::vector<const char*> args) {
   return parse(std::move(args));
 }
 
+TEST(ServerOptions, NoMoreMemoryIsReadyThanThereIs) {
+  const auto all = parse_more({"--dram-bytes", "1GiB", "--dram-ready-bytes", "1GiB"});
+  ASSERT_TRUE(all.has_value()) << all.error().message();
+  EXPECT_EQ(all->dram_ready_bytes, kGiB);
+  const auto more = parse_more({"--dram-bytes", "1GiB", "--dram-ready-bytes", "2GiB"});
+  ASSERT_FALSE(more.has_value());
+  EXPECT_NE(more.error().message().find("dram_ready_bytes"), std::string::npos);
+}
+
 TEST(ServerOptions, APollingLaneSpinsForEver) {
   const auto options = parse_more({"--polling", "--lanes", "1"});
   ASSERT_EQ(options.has_value(), allowed_processors().size() > 1);
