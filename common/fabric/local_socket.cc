@@ -101,12 +101,12 @@ int passed_with(msghdr& message, bool& is_sound) {
 
 }  // namespace
 
-Result<LocalFolder> LocalFolder::open_default(bool create) {
+Result<LocalFolder> LocalFolder::open_default(bool is_server) {
   const char* const named = std::getenv("TARN_LOCAL_DIR");
-  if (named != nullptr && *named != '\0') return open(named, create);
+  if (named != nullptr && *named != '\0') return open(named, is_server);
   const uid_t user = ::geteuid();
   const std::string path = user == 0 ? "/run/tarn" : "/tmp/tarn-" + std::to_string(user);
-  return open(path, create, Owner::user_or_root);
+  return open(path, true, Owner::user_or_root);
 }
 
 Result<LocalFolder> LocalFolder::open(const std::string& path, bool create, Owner owner) {

@@ -28,8 +28,10 @@ struct LocalFolder {
   static Result<LocalFolder> open(const std::string& path, bool create, Owner owner = Owner::any);
 
   // The one that TARN_LOCAL_DIR names, else /run/tarn for root and /tmp/tarn-UID for others, which
-  // has to be theirs. Returns: as open.
-  static Result<LocalFolder> open_default(bool create);
+  // has to be theirs. Only a server makes a named one, which may be meant for another user; the
+  // others are made by whoever comes first, so that a client need not come after its server.
+  // Returns: as open.
+  static Result<LocalFolder> open_default(bool is_server);
 };
 
 // What the two sides tell each other over the socket, beside the bells. Fixed size; numbers are

@@ -95,7 +95,7 @@ Result<std::unique_ptr<fabric::LocalPort>> open_local(
       {.folder = std::move(folder), .is_server = false, .memory = shown});
 }
 
-// Where the folder is not there, no server of this host is.
+// Where there is no folder, servers of this host cannot be found.
 void add_local(Ports& ports) {
   auto shown = std::make_shared<fabric::LocalMemory>();
   std::string folder;

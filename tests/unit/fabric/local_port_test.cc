@@ -518,6 +518,19 @@ TEST(LocalFolderTest, TheEnvironmentNamesTheDefaultOne) {
   EXPECT_EQ(opened->fingerprint, folder.folder().fingerprint);
 }
 
+// A client that comes before the first server of a host uses shared memory all the same.
+TEST(LocalFolderTest, ClientsNeedNotComeAfterTheirServer) {
+  const FolderOfTests folder;
+  const std::string missing = folder.folder().path + "/missing";
+  ASSERT_EQ(setenv("TARN_LOCAL_DIR", missing.c_str(), 1), 0);
+  const auto named = LocalFolder::open_default(false);
+  unsetenv("TARN_LOCAL_DIR");
+  EXPECT_FALSE(named.has_value()) << "perhaps meant for another user";
+  const auto by_client = LocalFolder::open_default(false);
+  ASSERT_TRUE(by_client.has_value()) << by_client.error().to_string();
+  EXPECT_EQ(by_client->fingerprint, LocalFolder::open_default(true)->fingerprint);
+}
+
 // Of a server that was killed before it listened; one that is about to keeps its own.
 TEST(LocalFolderTest, SocketsThatWereNeverFinishedAreSweptWhenTheyAreOld) {
   const FolderOfTests folder;
