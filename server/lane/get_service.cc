@@ -19,6 +19,12 @@ Status too_late(Nanos estimate, Nanos left) {
 
 }  // namespace
 
+GetService::~GetService() {
+  x_works.for_each([](Work& work) {
+    if (work.peer->waiting.holds(work)) work.peer->waiting.remove(work);
+  });
+}
+
 void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
                        const TenantId& tenant) {
   const Instant now = x_desk.clock.now();
@@ -47,12 +53,13 @@ void GetService::begin(Peer& peer, wire::Route route, const wire::GetRequest& re
   work->next = 0;
   work->miss_count = 0;
   work->in_flight = 0;
-  work->is_stalled = false;
+  work->has_begun = false;
   work->summed = {};
   ++peer.requests;
   ++peer.gets;
   peer.pace.on_asked(bytes, now);
-  advance(*work);
+  settle(*work);
+  pump();
 }
 
 // Of what is there and will be sent.
@@ -74,33 +81,69 @@ block::BlockKey GetService::key_of(const Work& work) const {
 }
 
 // Never runs inside itself: a read that ends at once is taken up by the loop.
-void GetService::advance(Work& work) {
-  if (work.is_advancing) return;
-  work.is_advancing = true;
-  while (work.next < work.request.items.size() && work.in_flight < kSendsPerGetMax &&
-         !work.is_reading && !work.is_stalled) {
-    step(work);
-  }
-  work.is_advancing = false;
-  finish_if_done(work);
+void GetService::pump() {
+  if (std::exchange(x_is_pumping, true)) return;
+  while (const Turns::Flow* flow = x_turns.next())
+    step(*flow->peer);
+  x_is_pumping = false;
 }
 
-void GetService::step(Work& work) {
-  if (work.peer->is_closed) {
+void GetService::step(Peer& peer) {
+  Work& work = static_cast<Work&>(peer.waiting.front());
+  if (peer.is_closed) {
     work.next = static_cast<uint16_t>(work.request.items.size());
     work.miss_count = 0;
+    settle(work);
     return;
   }
   if (work.request.pieces && x_summed >= kSummedPerTurnMax) {
-    work.is_stalled = x_sums_wait = true;
+    x_sums_wait = true;
+    rest(peer);
     return;
   }
-  work.is_reading = true;
+  work.is_reading = work.is_stepping = true;
   x_desk.tier.read(key_of(work), [this, &work](Result<store::Pin> pin) {
     work.is_reading = false;
     on_read(work, std::move(pin));
-    advance(work);
+    if (work.is_stepping) return;
+    settle(work);
+    pump();
   });
+  work.is_stepping = false;
+  settle(work);
+}
+
+// Puts it into its connection's line, or out of it; the end of one that is done.
+void GetService::settle(Work& work) {
+  Peer& peer = *work.peer;
+  const bool waits =
+      work.next < work.request.items.size() && work.in_flight < kSendsPerGetMax && !work.is_reading;
+  const bool is_in_line = peer.waiting.holds(work);
+  if (waits && !is_in_line) {
+    if (work.has_begun) {
+      peer.waiting.push_front(work);
+    } else {
+      peer.waiting.push_back(work);
+    }
+  } else if (!waits && is_in_line) {
+    peer.waiting.remove(work);
+  }
+  if (peer.waiting.empty()) {
+    x_turns.rest(peer.flow);
+  } else if (!peer.is_resting) {
+    x_turns.ask(peer.flow);
+  }
+  finish_if_done(work);
+}
+
+void GetService::rest(Peer& peer) {
+  peer.is_resting = true;
+  x_turns.rest(peer.flow);
+}
+
+void GetService::wake(Peer& peer) {
+  peer.is_resting = false;
+  if (!peer.waiting.empty()) x_turns.ask(peer.flow);
 }
 
 void GetService::on_read(Work& work, Result<store::Pin> pin) {
@@ -116,6 +159,7 @@ void GetService::on_read(Work& work, Result<store::Pin> pin) {
     return;
   }
   ++work.next;
+  ++x_steps;
 }
 
 bool GetService::fits(const wire::GetRequest& request, size_t item, uint64_t block_bytes) {
@@ -172,7 +216,7 @@ void GetService::sum_piece(Work& work, const Sending& sending) {
 bool GetService::send(Work& work, store::Pin pin) {
   TARN_DCHECK(x_sends <= kSendsMax);
   if (!is_fair(work.peer->sends, kSendsMax - x_sends)) {
-    work.is_stalled = true;
+    rest(*work.peer);
     return false;
   }
   flush_misses(work);
@@ -194,15 +238,24 @@ bool GetService::send(Work& work, store::Pin pin) {
     ++work.in_flight;
     ++work.peer->sends;
     ++x_sends;
+    x_turns.begin(work.peer->flow, free->payload.size());
+    on_begun(work);
     return true;
   }
   free->pin.release();
   if (sent.code() == Code::overloaded) {
-    work.is_stalled = true;
+    rest(*work.peer);
     return false;
   }
   x_desk.peers.close(*work.peer);
   return true;
+}
+
+// What waited for another's turn is known by the clock of the lane's turns.
+void GetService::on_begun(Work& work) {
+  if (std::exchange(work.has_begun, true)) return;
+  const Nanos waited = x_turns.now() - work.began;
+  if (waited > Nanos(0)) x_desk.metrics.get_turn.record(waited);
 }
 
 void GetService::on_sent(Sending& sending, Code code) {
@@ -213,6 +266,7 @@ void GetService::on_sent(Sending& sending, Code code) {
                             sending.pin.bytes().data() + sending.pin.bytes().size();
     if (ends_block) x_desk.metrics.get_blocks.add();
     x_desk.metrics.get_bytes.add(sending.payload.size());
+    if (work.peer->is_server()) x_desk.metrics.background_bytes.add(sending.payload.size());
     x_desk.metrics.get_send.record(x_desk.clock.now() - work.began);
   }
   const uint64_t sent = std::min<uint64_t>(sending.payload.size(), work.owed);
@@ -222,14 +276,16 @@ void GetService::on_sent(Sending& sending, Code code) {
   } else {
     work.peer->pace.on_dropped(sent);
   }
+  x_turns.end(work.peer->flow, sending.payload.size());
   sending.pin.release();
   TARN_CHECK(work.in_flight > 0);
   TARN_CHECK(work.peer->sends > 0 && x_sends > 0);
   --work.in_flight;
   --work.peer->sends;
   --x_sends;
-  work.is_stalled = false;
-  advance(work);
+  wake(*work.peer);
+  settle(work);
+  pump();
 }
 
 void GetService::finish_if_done(Work& work) {
@@ -255,30 +311,35 @@ void GetService::cancel(const Peer& peer, uint64_t sequence) {
     const bool is_it = work.peer == &peer && work.route.sequence == sequence;
     if (!is_it || work.is_reading || work.next == work.request.items.size()) return;
     give_up_rest(work, Code::cancelled);
-    advance(work);
+    settle(work);
   });
 }
 
 size_t GetService::tick(Instant now) {
-  size_t done = 0;
   x_summed = 0;
   x_sums_wait = false;
-  x_works.for_each_in_turn([&](Work& work) {
-    if (work.deadline + kForceCloseAfter < now && work.in_flight > 0 && !work.peer->is_closed) {
-      x_desk.metrics.forced_closes.add();
-      x_desk.peers.close(*work.peer);
-    }
-    if (work.is_reading) return;
-    const bool is_late = work.deadline < now && work.next < work.request.items.size();
-    if (is_late) give_up_rest(work, Code::deadline_exceeded);
-    if (!is_late && !work.is_stalled) return;
-    work.is_stalled = false;
-    advance(work);
-    // One that stalls again is no work done: the lane may sleep.
-    if (is_late || !work.is_stalled) ++done;
-  });
+  size_t done = x_turns.tick(now);
+  x_works.for_each_in_turn([&](Work& work) { done += end_late(work, now); });
+  // One that has to rest again is no work done: the lane may sleep.
+  const uint64_t steps = x_steps;
+  pump();
+  done += x_steps - steps;
   // Who waits for the next turn keeps the lane awake.
   return done + (x_sums_wait ? 1 : 0);
+}
+
+size_t GetService::end_late(Work& work, Instant now) {
+  Peer& peer = *work.peer;
+  if (work.deadline + kForceCloseAfter < now && work.in_flight > 0 && !peer.is_closed) {
+    x_desk.metrics.forced_closes.add();
+    x_desk.peers.close(peer);
+  }
+  if (peer.is_resting) wake(peer);
+  const bool is_late = work.deadline < now && work.next < work.request.items.size();
+  if (work.is_reading || !is_late) return 0;
+  give_up_rest(work, Code::deadline_exceeded);
+  settle(work);
+  return 1;
 }
 
 }  // namespace tarn::lane

@@ -10,7 +10,7 @@
 namespace tarn::lane {
 
 // Answers gets: block by block, or piece by piece of blocks, in the order asked, each pinned while
-// its bytes are being sent.
+// its bytes are being sent. Which connection goes next is the desk's Turns'.
 // One-thread (the lane's). Limits: kGetsMax requests at a time, kSendsPerGetMax blocks of one in
 // flight, kSendsMax of all. Of requests and of blocks a connection has no more than an eighth of
 // what is free, so that dozens of clients that stopped reading stall nobody else. What is left of
@@ -27,7 +27,8 @@ class GetService {
   // that end in it.
   static constexpr uint64_t kSummedPerTurnMax = 8ull << 20;
 
-  explicit GetService(Desk& desk) : x_desk(desk), x_works(kGetsMax) {}
+  explicit GetService(Desk& desk) : x_desk(desk), x_turns(desk.peers.turns()), x_works(kGetsMax) {}
+  ~GetService();
 
   // Takes the request, or refuses it. `tenant` is whose blocks are meant.
   void begin(Peer& peer, wire::Route route, const wire::GetRequest& request,
@@ -56,11 +57,11 @@ class GetService {
     Generation generation;
     uint32_t crc = 0;
   };
-  struct Work {
+  struct Work : WaitingGet {
     bool in_use = false;
-    bool is_advancing = false;
+    bool is_stepping = false;
     bool is_reading = false;
-    bool is_stalled = false;  // the fabric's queue was full
+    bool has_begun = false;  // to be sent
     Peer* peer = nullptr;
     wire::Route route;
     wire::GetRequest request;
@@ -77,8 +78,12 @@ class GetService {
   };
 
   uint64_t bytes_of(const wire::GetRequest& request, const TenantId& tenant) const;
-  void advance(Work& work);
-  void step(Work& work);
+  void pump();
+  void step(Peer& peer);
+  void settle(Work& work);
+  void rest(Peer& peer);
+  void wake(Peer& peer);
+  size_t end_late(Work& work, Instant now);
   void on_read(Work& work, Result<store::Pin> pin);
   static bool fits(const wire::GetRequest& request, size_t item, uint64_t block_bytes);
   wire::GetReply reply_for(const Work& work, const Sending& sending) const;
@@ -87,6 +92,7 @@ class GetService {
   static bool is_fair(uint32_t taken, size_t free) {
     return taken < (free + kFreePerTaken - 1) / kFreePerTaken;
   }
+  void on_begun(Work& work);
   void on_sent(Sending& sending, Code code);
   void miss(Work& work, Code code);
   void flush_misses(Work& work);
@@ -95,7 +101,10 @@ class GetService {
   block::BlockKey key_of(const Work& work) const;
 
   Desk& x_desk;
+  Turns& x_turns;
   Pool<Work> x_works;
+  bool x_is_pumping = false;
+  uint64_t x_steps = 0;      // items that are done with, since the start
   size_t x_sends = 0;        // blocks in flight
   uint64_t x_summed = 0;     // bytes in this turn
   bool x_sums_wait = false;  // for the next one

@@ -17,6 +17,8 @@ metrics::Counter& refused_counter(metrics::Registry& registry, uint32_t lane, st
 LaneMetrics::LaneMetrics(metrics::Registry& r, uint32_t lane)
     : get_blocks(r.counter("tarn_get_blocks_total", "Blocks sent to getters.", of_lane(lane))),
       get_bytes(r.counter("tarn_get_bytes_total", "Payload bytes sent.", of_lane(lane))),
+      background_bytes(r.counter("tarn_background_bytes_total",
+                                 "Payload bytes sent to other servers.", of_lane(lane))),
       get_misses(r.counter("tarn_get_misses_total", "Blocks asked for and absent.", of_lane(lane))),
       put_blocks(r.counter("tarn_put_blocks_total", "Blocks kept.", of_lane(lane))),
       put_bytes(r.counter("tarn_put_bytes_total", "Payload bytes kept.", of_lane(lane))),
@@ -33,6 +35,7 @@ LaneMetrics::LaneMetrics(metrics::Registry& r, uint32_t lane)
                               of_lane(lane))),
       evicted_blocks(
           r.counter("tarn_evicted_blocks_total", "Blocks removed from dram.", of_lane(lane))),
+      get_turn(metrics::stage_histogram(r, "get", "turn")),
       get_send(metrics::stage_histogram(r, "get", "send")),
       put_receive(metrics::stage_histogram(r, "put", "receive")),
       put_replicate(metrics::stage_histogram(r, "put", "replicate")),

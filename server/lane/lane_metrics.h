@@ -23,6 +23,7 @@ class LaneMetrics {
 
   metrics::Counter& get_blocks;
   metrics::Counter& get_bytes;
+  metrics::Counter& background_bytes;
   metrics::Counter& get_misses;
   metrics::Counter& put_blocks;
   metrics::Counter& put_bytes;
@@ -32,6 +33,7 @@ class LaneMetrics {
   metrics::Counter& corrupt_payloads;
   metrics::Counter& forced_closes;
   metrics::Counter& evicted_blocks;
+  metrics::Histogram& get_turn;
   metrics::Histogram& get_send;
   metrics::Histogram& put_receive;
   metrics::Histogram& put_replicate;

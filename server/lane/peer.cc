@@ -27,6 +27,8 @@ Result<Peer*> Peers::add(const PeerSpec& spec) {
                                              .connection = nullptr,
                                              .is_local = spec.fabric == fabric::Kind::local});
   Peer* added = peer.get();
+  added->flow.peer = added;
+  x_turns.join(added->flow, is_server ? Turns::Rank::background : Turns::Rank::get, added->tenant);
   x_peers.emplace(spec.connection_id, std::move(peer));
   return added;
 }

@@ -13,7 +13,9 @@
 #include "common/base/result.h"
 #include "common/fabric/fabric.h"
 #include "common/wire/request_guard.h"
+#include "server/lane/line.h"
 #include "server/lane/send_pace.h"
+#include "server/lane/turns.h"
 
 namespace tarn::lane {
 
@@ -32,6 +34,10 @@ struct PeerSpec {
   std::string address;  // of the requester's port; opaque
 };
 
+// A get that has something left to send.
+struct GetTag;
+struct WaitingGet : InLine<GetTag> {};
+
 // One connection of one requester at one lane. Lives in Peers until it is closed and nothing of it
 // is in flight. One-thread (the lane's).
 struct Peer {
@@ -40,13 +46,16 @@ struct Peer {
   TenantId tenant;
   auth::Ticket ticket;
   std::unique_ptr<fabric::Connection> connection;
-  uint32_t requests = 0;  // in flight
-  uint64_t bytes = 0;     // of their payloads
-  uint32_t gets = 0;      // of the requests
-  uint32_t sends = 0;     // blocks on their way to it
-  uint32_t parked = 0;    // answers that its connection has not taken yet
-  uint64_t full_at = 0;   // the flush in which it took no more of them
-  SendPace pace = {};     // of blocks
+  uint32_t requests = 0;                  // in flight
+  uint64_t bytes = 0;                     // of their payloads
+  uint32_t gets = 0;                      // of the requests
+  uint32_t sends = 0;                     // blocks on their way to it
+  uint32_t parked = 0;                    // answers that its connection has not taken yet
+  uint64_t full_at = 0;                   // the flush in which it took no more of them
+  SendPace pace = {};                     // of blocks
+  Line<WaitingGet, GetTag> waiting = {};  // in the order asked; one that has begun goes first
+  Turns::Flow flow = Turns::Flow();
+  bool is_resting = false;  // its connection took no more; until the next turn of the lane
   bool is_closed = false;
   bool is_local = false;  // on this host, and its memory is mapped
 
@@ -85,7 +94,11 @@ class Peers {
 
   size_t size() const { return x_peers.size(); }
 
+  // Whose blocks go next. Each peer's flow has joined.
+  Turns& turns() { return x_turns; }
+
  private:
+  Turns x_turns;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Peer>> x_peers;
   bool x_any_closed = false;
 };
