@@ -1,5 +1,9 @@
 #pragma once
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -80,10 +84,21 @@ class PrintTable {
 
     // Bit i: slot i is used, and has this check.
     uint32_t slots_with(uint32_t check) const {
+#ifdef __SSE2__
+      // The eighth word compared is no check; `used` has no bit for it.
+      const auto* const words = reinterpret_cast<const __m128i*>(this);
+      const __m128i wanted = _mm_set1_epi32(static_cast<int>(check));
+      const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(words), wanted);
+      const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(words + 1), wanted);
+      const int found =
+          _mm_movemask_ps(_mm_castsi128_ps(low)) | _mm_movemask_ps(_mm_castsi128_ps(high)) << 4;
+      return static_cast<uint32_t>(found) & used;
+#else
       uint32_t slots = 0;
       for (uint32_t i = 0; i < kSlots; ++i)
         slots |= static_cast<uint32_t>(checks[i] == check) << i;
       return slots & used;
+#endif
     }
   };
   static_assert(sizeof(Chunk) == 64);
@@ -95,15 +110,21 @@ class PrintTable {
   };
 
   // The set by the top bits of a print, the chunk by those below, as far as they tell chunks apart.
-  Set& set_of(Fingerprint print) { return x_sets[print >> (64 - kSetBits)]; }
-  const Set& set_of(Fingerprint print) const { return x_sets[print >> (64 - kSetBits)]; }
+  Set& set_of(Fingerprint print) {
+    return x_sets[print >> (64 - kSetBits)];
+  }
+  const Set& set_of(Fingerprint print) const {
+    return x_sets[print >> (64 - kSetBits)];
+  }
   static uint32_t check_of(Fingerprint print) {
     return static_cast<uint32_t>(print >> (32 - kSetBits));
   }
   static uint32_t home(const Set& set, uint32_t check) {
     return static_cast<uint32_t>(uint64_t{check} * set.size >> 32);
   }
-  static uint32_t next(const Set& set, uint32_t at) { return at + 1 == set.size ? 0 : at + 1; }
+  static uint32_t next(const Set& set, uint32_t at) {
+    return at + 1 == set.size ? 0 : at + 1;
+  }
   static void put(Set& set, uint32_t check, RowRef ref);
   void grow(Set& set);
 
