@@ -371,7 +371,10 @@ sdk::FlightItem DataPath::item_of(sdk::Flight::Kind kind, uint64_t number, uint3
   item.hash = hash_of(number);
   item.place = {item.hash, 0};
   item.index = index;
-  if (kind == sdk::Flight::Kind::exists) return item;
+  if (kind == sdk::Flight::Kind::exists) {
+    item.keys = {index, 1};
+    return item;
+  }
   item.bytes = x_block_bytes;
   if (kind == sdk::Flight::Kind::put) {
     item.from.emplace_back(x_from);
@@ -388,10 +391,19 @@ Outcome DataPath::fly(sdk::Flight::Kind kind, uint64_t first, uint32_t count) {
   options.kind = kind;
   options.space = x_sdk->space;
   options.state = sdk::TransferState::open(count, deadline);
-  auto flight = std::make_shared<sdk::Flight>(std::move(options));
-  flight->items().reserve(count);
+  std::vector<sdk::FlightItem> items;
+  items.reserve(count);
   for (uint32_t i = 0; i < count; ++i)
-    flight->items().push_back(item_of(kind, first + i, i));
+    items.push_back(item_of(kind, first + i, i));
+  if (kind == sdk::Flight::Kind::exists) {
+    std::vector<wire::BlockItem> keys;
+    keys.reserve(count);
+    for (const sdk::FlightItem& item : items)
+      keys.push_back({item.shard, item.hash});
+    options.asked = std::make_shared<sdk::KeyBatch>(std::move(keys));
+  }
+  auto flight = std::make_shared<sdk::Flight>(std::move(options));
+  flight->items() = std::move(items);
   const auto state = flight->shared_state();
   TARN_CHECK(x_sdk->io->submit(std::move(flight)).is_ok());
   TARN_CHECK(x_sdk->io->wait_for({*state}, deadline));

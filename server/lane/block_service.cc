@@ -11,9 +11,6 @@ namespace {
 
 // A requester whose ticket has ended is told so for a while before its connection goes.
 constexpr Millis kEndedTicketsKept{600'000};
-// Blocks whose memory is on its way while one is looked at: finding thousands is waiting for
-// memory.
-constexpr size_t kFindAhead = 8;
 // Connections whose tickets have ended are looked for this often.
 constexpr Nanos kTicketsEvery = std::chrono::seconds(1);
 
@@ -34,7 +31,10 @@ BlockService::BlockService(Desk& desk, Backups& backups)
       x_backups(backups),
       x_guard(desk.lane, [this](uint64_t id) { return find_guarded(id); }),
       x_gets(desk),
-      x_puts(desk, backups) {}
+      x_puts(desk, backups) {
+  x_asked.reserve(wire::kItemsMax);
+  x_headers.reserve(wire::kItemsMax);
+}
 
 wire::GuardedPeer* BlockService::find_guarded(uint64_t connection_id) {
   x_found = x_desk.peers.find(connection_id);
@@ -124,18 +124,16 @@ const TenantId& BlockService::tenant_of(const Peer& peer, const wire::RequestHea
 }
 
 void BlockService::serve(Peer& peer, wire::Route route, const wire::ExistsRequest& request) {
-  const auto key_of = [&](const wire::BlockItem& item) {
-    return block::BlockKey{tenant_of(peer, request.head), request.head.space, item.shard,
-                           item.hash};
-  };
+  const TenantId& tenant = tenant_of(peer, request.head);
+  x_asked.clear();
+  for (const wire::BlockItem& item : request.items)
+    x_asked.push_back({tenant, request.head.space, item.shard, item.hash});
+  x_headers.resize(x_asked.size());
+  x_desk.tier.find_all(x_asked, x_headers);
   wire::ExistsReply reply;
   reply.epoch = x_desk.epoch();
-  for (size_t i = 0; i < request.items.size(); ++i) {
-    if (i + kFindAhead < request.items.size()) {
-      x_desk.tier.prefetch(key_of(request.items[i + kFindAhead]));
-    }
-    const bool is_there = x_desk.tier.find(key_of(request.items[i])) != nullptr;
-    reply.codes.push_back(is_there ? Code::ok : Code::not_found);
+  for (const block::BlockHeader* header : x_headers) {
+    TARN_CHECK(reply.codes.push_back(header != nullptr ? Code::ok : Code::not_found));
   }
   x_desk.replies.send(peer, route, reply);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "common/wire/request_guard.h"
 #include "server/lane/desk.h"
@@ -52,6 +53,9 @@ class BlockService {
   Backups& x_backups;
   wire::RequestGuard x_guard;
   Peer* x_found = nullptr;  // by the guard's look-up of the message in hand
+  // Of the one exists request in hand.
+  std::vector<block::BlockKey> x_asked;
+  std::vector<const block::BlockHeader*> x_headers;
   bool x_is_asked = false;  // a requester wants the block gone that goes now
   GetService x_gets;
   PutService x_puts;

@@ -1,6 +1,7 @@
 #include "server/store/dram_tier.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "common/base/check.h"
@@ -66,6 +67,23 @@ const block::BlockHeader* DramTier::find(const block::BlockKey& key) const {
     return nullptr;
   }
   return &found->second->header;
+}
+
+void DramTier::find_all(std::span<const block::BlockKey> keys,
+                        std::span<const block::BlockHeader*> found) const {
+  TARN_CHECK(keys.size() == found.size());
+  std::array<const StoredBlock*, kFindRow> blocks;
+  for (size_t first = 0; first < keys.size(); first += kFindRow) {
+    const auto row = keys.subspan(first, std::min(kFindRow, keys.size() - first));
+    find_rows(x_blocks, row, [&](size_t i, auto it) {
+      blocks[i] = it == x_blocks.end() ? nullptr : it->second.get();
+      if (blocks[i] != nullptr) __builtin_prefetch(&blocks[i]->state);
+    });
+    for (size_t i = 0; i < row.size(); ++i) {
+      const bool is_there = blocks[i] != nullptr && blocks[i]->state == StoredBlock::State::visible;
+      found[first + i] = is_there ? &blocks[i]->header : nullptr;
+    }
+  }
 }
 
 void DramTier::read(const block::BlockKey& key, ReadDone done) {

@@ -10,6 +10,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include "common/base/find_rows.h"
 #include "common/base/ids.h"
 #include "common/ring/extent.h"
 #include "server/store/chain.h"
@@ -74,7 +75,8 @@ class DramTier : public Tier {
 
   std::string_view name() const override { return "dram"; }
   const block::BlockHeader* find(const block::BlockKey& key) const override;
-  void prefetch(const block::BlockKey& key) const override { x_blocks.prefetch(key); }
+  void find_all(std::span<const block::BlockKey> keys,
+                std::span<const block::BlockHeader*> found) const override;
   void read(const block::BlockKey& key, ReadDone done) override;
   Result<Slot> reserve(const BlockPut& put) override;
   void publish(Slot slot) override;
@@ -155,7 +157,8 @@ class DramTier : public Tier {
   const std::unique_ptr<Descent> x_own_descent;
   Lineage x_lineage;
   SlotAllocator x_memory;
-  absl::flat_hash_map<block::BlockKey, std::unique_ptr<StoredBlock>, std::hash<block::BlockKey>>
+  absl::flat_hash_map<block::BlockKey, std::unique_ptr<StoredBlock>, RowHash<block::BlockKey>,
+                      RowEqual<block::BlockKey>>
       x_blocks;
   absl::flat_hash_map<StoredBlock*, std::unique_ptr<StoredBlock>> x_removed;  // still pinned
   ring::ExtentTable x_seats;

@@ -4,6 +4,13 @@
 
 namespace tarn::store {
 
+void Tier::find_all(std::span<const block::BlockKey> keys,
+                    std::span<const block::BlockHeader*> found) const {
+  TARN_CHECK(keys.size() == found.size());
+  for (size_t i = 0; i < keys.size(); ++i)
+    found[i] = find(keys[i]);
+}
+
 Pin& Pin::operator=(Pin&& other) noexcept {
   if (this != &other) {
     release();

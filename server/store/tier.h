@@ -101,8 +101,10 @@ class Tier {
   // The header of a visible block, until the tier is next changed; null for none. No bytes move.
   virtual const block::BlockHeader* find(const block::BlockKey& key) const = 0;
 
-  // A find() of it comes soon. A hint, without effect on what is there.
-  virtual void prefetch(const block::BlockKey&) const {}
+  // The same for many, quicker where that can be: found[i] is that of keys[i]. Precondition: as
+  // many of the one as of the other.
+  virtual void find_all(std::span<const block::BlockKey> keys,
+                        std::span<const block::BlockHeader*> found) const;
 
   // Calls `done`, at once or later, with the block pinned: ok, not_found, corrupt, overloaded.
   virtual void read(const block::BlockKey& key, ReadDone done) = 0;

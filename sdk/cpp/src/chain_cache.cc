@@ -6,12 +6,6 @@
 #include "common/base/check.h"
 
 namespace tarn::sdk {
-namespace {
-
-// Blocks whose memory is on its way while one is looked at.
-constexpr size_t kAhead = 8;
-
-}  // namespace
 
 std::optional<ring::KnownPlace> ChainCache::find(const block::BlockHash& hash) const {
   if (x_is_flat) return ring::KnownPlace{{hash, 0}, true};
@@ -24,14 +18,18 @@ std::optional<ring::KnownPlace> ChainCache::find(const block::BlockHash& hash) c
 std::vector<std::optional<ring::KnownPlace>> ChainCache::find(
     std::span<const block::BlockHash> hashes) const {
   std::vector<std::optional<ring::KnownPlace>> places(hashes.size());
-  const MutexLock lock(x_mutex);
-  for (size_t i = 0; i < hashes.size(); ++i) {
-    if (i + kAhead < hashes.size()) x_young.prefetch(hashes[i + kAhead]);
-    if (x_is_flat) {
+  if (x_is_flat) {
+    for (size_t i = 0; i < hashes.size(); ++i)
       places[i] = ring::KnownPlace{{hashes[i], 0}, true};
-    } else if (const ring::KnownPlace* const place = find_locked(hashes[i])) {
-      places[i] = *place;
-    }
+    return places;
+  }
+  const MutexLock lock(x_mutex);
+  find_rows(x_young, hashes, [&](size_t i, auto it) TARN_REQUIRES(x_mutex) {
+    if (it != x_young.end()) places[i] = it->second;
+  });
+  for (size_t i = 0; i < hashes.size() && !x_old.empty(); ++i) {
+    if (places[i]) continue;
+    if (const ring::KnownPlace* const place = find_locked(hashes[i])) places[i] = *place;
   }
   return places;
 }

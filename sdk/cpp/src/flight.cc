@@ -1,6 +1,7 @@
 #include "sdk/cpp/src/flight.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "common/base/check.h"
@@ -24,11 +25,19 @@ constexpr Nanos kRoundMost = milliseconds(160);
 
 }  // namespace
 
+Flight::Flight(Options options) : x_options(std::move(options)) {
+  TARN_CHECK((kind() == Kind::exists) == (x_options.asked != nullptr));
+  if (kind() != Kind::exists) return;
+  x_key_order.resize(x_options.asked->keys.size());
+  std::iota(x_key_order.begin(), x_key_order.end(), 0);
+}
+
 void Flight::refuse(const Status& why) {
   TARN_CHECK(!x_has_begun && !why.is_ok());
   for (const FlightItem& item : x_items) {
     outcome_of(item).outcome = tarn::sdk::outcome_of(why.code());
     outcome_of(item).message = why.message();
+    answer_keys(item, why.code());
   }
   end();
 }
@@ -271,6 +280,7 @@ void Flight::join_attempt(Peer& peer, uint32_t index, FlightDeck& deck) {
   Attempt& attempt = attempt_for(lane, peer, item, false);
   attempt.pieces = item.is_piece;
   attempt.items.push_back(index);
+  attempt.key_count += item.keys.count;
   item.state = State::in_flight;
   if (kind() == Kind::get) {
     TARN_CHECK(item.asks == 0);
@@ -287,7 +297,8 @@ Flight::Attempt& Flight::attempt_for(Lane& lane, const Peer& peer, const FlightI
                                      bool is_second) {
   const auto open = std::find_if(x_open.begin(), x_open.end(), [&](const Attempt* attempt) {
     return attempt->lane == &lane && attempt->pieces == item.is_piece &&
-           attempt->is_second == is_second && attempt->items.size() < fabric::kOpItemsMax;
+           attempt->is_second == is_second && attempt->items.size() < fabric::kOpItemsMax &&
+           attempt->key_count + item.keys.count <= fabric::kOpItemsMax;
   });
   if (kind() != Kind::put && open != x_open.end()) return **open;
   Attempt& attempt = new_attempt(lane, peer);
@@ -304,6 +315,7 @@ Flight::Attempt& Flight::new_attempt(Lane& lane, const Peer& peer) {
   attempt.lane = &lane;
   attempt.server = peer.member.name;
   attempt.items.clear();
+  attempt.key_count = 0;
   attempt.is_second = attempt.has_second = attempt.is_let_go = attempt.is_heard = false;
   x_open.push_back(&attempt);
   return attempt;
@@ -401,6 +413,7 @@ void Flight::settle(uint32_t index, Code code, std::string message) {
   item.state = State::settled;
   --x_unsettled;
   if (x_layers != nullptr && !settle_piece(item, code)) return;
+  answer_keys(item, code);
   BlockOutcome& outcome = outcome_of(item);
   outcome.outcome = tarn::sdk::outcome_of(code);
   outcome.message = std::move(message);

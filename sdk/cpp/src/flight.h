@@ -43,7 +43,18 @@ struct SpaceState {
   ChainCache chains;
 };
 
-// One block of a batch, and how far it has come.
+// What one exists asks, and for each key the answer: the flight's from its beginning, its caller's
+// again once the transfer has ended. The items share the keys out among them, each to one; outcomes
+// of the transfer are the items'.
+struct KeyBatch {
+  explicit KeyBatch(std::vector<wire::BlockItem> k)
+      : keys(std::move(k)), answers(keys.size(), Outcome::internal) {}
+
+  const std::vector<wire::BlockItem> keys;
+  std::vector<Outcome> answers;
+};
+
+// One block of a batch, or of exists keys of one place, and how far it has come.
 struct FlightItem {
   enum class State : uint8_t { ready, in_flight, settled };
 
@@ -60,7 +71,12 @@ struct FlightItem {
   bool is_summed = true;                   // put: has its checksum, or leaves it to the server
   std::vector<fabric::Bytes> from;         // put
   std::vector<fabric::MutableBytes> into;  // get
-  bool is_piece = false;                   // of a layer-wise get: the bytes of one layer
+  // Exists: so many of the flight's keys, in place of `hash` and `shard`.
+  struct Keys {
+    uint32_t first = 0;
+    uint32_t count = 0;
+  } keys;
+  bool is_piece = false;  // of a layer-wise get: the bytes of one layer
   uint16_t layer = 0;
   std::shared_ptr<ViewPin> pin;  // get_views, instead of `into`
 
@@ -112,8 +128,8 @@ struct FlightDeck {
 // IoLoop::submit on it is one-thread (the io loop's), but for the places of its items while it
 // awaits them: those are the thread's that locates them, which may outlast it. Ends once no memory
 // of it is in use.
-//   put.cc, get.cc, layers.cc: what an answer means; hedge.cc: a second server for a late block;
-//   flight.cc: everything else.
+//   put.cc, get.cc, exists.cc, layers.cc: what an answer means; hedge.cc: a second server for a
+//   late block; flight.cc: everything else.
 class Flight {
  public:
   enum class Kind : uint8_t { put, get, exists };
@@ -121,11 +137,12 @@ class Flight {
     Kind kind = Kind::get;
     std::shared_ptr<SpaceState> space;
     std::shared_ptr<TransferState> state;
+    std::shared_ptr<KeyBatch> asked;  // exists
     uint8_t copies = 1;
     bool allow_less = false;
   };
 
-  explicit Flight(Options options) : x_options(std::move(options)) {}
+  explicit Flight(Options options);
   Flight(const Flight&) = delete;
   Flight& operator=(const Flight&) = delete;
 
@@ -170,6 +187,7 @@ class Flight {
     uint64_t bytes = 0;
     std::vector<uint32_t> items;  // of gets: kAnswered in place of those that have their answer
     std::vector<fabric::GetTarget> targets;
+    size_t key_count = 0;  // of exists, of all items
     std::vector<wire::BlockItem> keys;
     std::vector<Code> codes;
     std::variant<std::monostate, fabric::GetOp, fabric::PutOp, fabric::KeysOp> op;
@@ -232,6 +250,10 @@ class Flight {
   bool settle_piece(const FlightItem& item, Code code);
   void tell_corrupt(const Attempt& attempt) const;
   void on_exists_end(Attempt& attempt, const fabric::KeysOp& op);
+  void on_answers(uint32_t index, std::span<const Code> codes);
+  uint32_t split(uint32_t index, size_t key_count);
+  std::span<uint32_t> keys_of(const FlightItem& item);
+  void answer_keys(const FlightItem& item, Code code);
   void on_put_end(Attempt& attempt, const fabric::PutOp& op);
   void on_read_failure(uint32_t index, Code code);
   bool note_failure(FlightItem& item, Code code);
@@ -248,6 +270,8 @@ class Flight {
   std::atomic<bool> x_awaits_places{false};
   std::vector<std::shared_ptr<const void>> x_memory;
   std::vector<FlightItem> x_items;
+  // Of exists: numbers of all keys, so that those of an item stand together.
+  std::vector<uint32_t> x_key_order;
   std::vector<uint32_t> x_ready;  // items to dispatch
   std::vector<uint32_t> x_turning;
   // Items that wait for their servers' turns, and those servers.

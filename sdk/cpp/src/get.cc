@@ -1,4 +1,4 @@
-// What the answers to a get and to exists mean.
+// What the answers to a get mean.
 #include <algorithm>
 #include <utility>
 
@@ -43,20 +43,6 @@ Status Flight::submit_get(Attempt& attempt, const fabric::LinkOp& head) {
   op.pieces = attempt.pieces;
   op.on_block = [raw = &attempt](fabric::GetOp&, size_t i) { raw->flight->on_get_item(*raw, i); };
   op.make_room = [raw = &attempt](fabric::GetOp&, size_t i) { raw->flight->make_room(*raw, i); };
-  op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
-  return attempt.lane->link->submit(op);
-}
-
-Status Flight::submit_exists(Attempt& attempt, const fabric::LinkOp& head) {
-  attempt.keys.clear();
-  for (const uint32_t index : attempt.items)
-    attempt.keys.push_back({x_items[index].shard, x_items[index].hash});
-  attempt.codes.assign(attempt.items.size(), Code::internal);
-  fabric::KeysOp& op = attempt.op.emplace<fabric::KeysOp>(fabric::LinkOp::Kind::exists);
-  op.head = head.head;
-  op.deadline = head.deadline;
-  op.items = attempt.keys;
-  op.codes = attempt.codes;
   op.on_end = [raw = &attempt](fabric::LinkOp& ended) { raw->flight->on_end(*raw, ended); };
   return attempt.lane->link->submit(op);
 }
@@ -118,17 +104,6 @@ void Flight::tell_corrupt(const Attempt& attempt) const {
   if (corrupt == 0) return;
   log::warn("corrupt blocks from {}: {} of {} that it was asked for", attempt.server, corrupt,
             attempt.targets.size());
-}
-
-void Flight::on_exists_end(Attempt& attempt, const fabric::KeysOp& op) {
-  for (size_t i = 0; i < attempt.items.size(); ++i) {
-    const Code code = op.codes[i];
-    if (code == Code::ok || code == Code::exists) {
-      settle(attempt.items[i], Code::ok);
-    } else {
-      on_read_failure(attempt.items[i], code);
-    }
-  }
 }
 
 // What an owner's answer says of the block; false where no other owner could say otherwise.

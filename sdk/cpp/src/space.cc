@@ -2,6 +2,7 @@
 
 #include "common/base/units.h"
 #include "sdk/cpp/src/batch.h"
+#include "sdk/cpp/src/exists_batch.h"
 #include "sdk/cpp/src/handles.h"
 #include "sdk/cpp/src/outcome.h"
 #include "sdk/cpp/src/session.h"
@@ -10,91 +11,9 @@ namespace tarn {
 namespace {
 
 using sdk::Flight;
-using sdk::FlightItem;
 
 // What a wait adds to a transfer's deadline before it gives up on the fabric.
 constexpr Nanos kWaitGrace = std::chrono::milliseconds(1500);
-
-// Asks for every shard of every hash: the owner, or every server where the owner is not known.
-class ExistsBatch {
- public:
-  ExistsBatch(sdk::SpaceState& space, const sdk::View& view) : x_space(space), x_view(view) {}
-
-  void add(std::span<const block::BlockHash> hashes) {
-    const auto places = x_space.chains.find(hashes);
-    const size_t questions = hashes.size() * x_space.spec.tensor_parallel;
-    x_items.reserve(questions);
-    x_questions.reserve(questions);
-    x_answers.reserve(questions);
-    for (size_t i = 0; i < hashes.size(); ++i)
-      add(hashes[i], places[i], i);
-  }
-
-  std::vector<FlightItem> take_items() { return std::move(x_items); }
-
-  // One bool for each answer, or the first error where nobody has the block.
-  Expected<std::vector<bool>> judge(const std::vector<BlockOutcome>& outcomes, size_t answers) {
-    x_has.resize(x_question_count, false);
-    std::vector<const BlockOutcome*> best(x_question_count, nullptr);
-    for (size_t i = 0; i < outcomes.size(); ++i) {
-      const BlockOutcome*& so_far = best[x_questions[i]];
-      const bool is_better = so_far == nullptr || outcomes[i].outcome == Outcome::ok ||
-                             so_far->outcome == Outcome::miss;
-      if (is_better) so_far = &outcomes[i];
-      if (outcomes[i].outcome == Outcome::ok) x_has[x_questions[i]] = true;
-    }
-    std::vector<bool> found(answers, true);
-    for (size_t question = 0; question < x_question_count; ++question) {
-      if (x_has[question]) continue;
-      const BlockOutcome* const outcome = best[question];
-      if (outcome == nullptr) return Error{Outcome::unavailable, "no storage server is known"};
-      if (outcome->outcome != Outcome::miss) return Error{outcome->outcome, outcome->message};
-      found[x_answers[question]] = false;
-    }
-    return found;
-  }
-
- private:
-  void add(const block::BlockHash& hash, const std::optional<ring::KnownPlace>& known,
-           size_t answer) {
-    for (uint32_t shard = 0; shard < x_space.spec.tensor_parallel; ++shard) {
-      const size_t question = x_question_count++;
-      x_answers.push_back(answer);
-      if (known) {
-        ask(hash, shard, question).place = known->place;
-      } else {
-        ask_everyone(hash, shard, question);
-      }
-    }
-  }
-
-  FlightItem& ask(const block::BlockHash& hash, uint32_t shard, size_t question) {
-    FlightItem& item = x_items.emplace_back();
-    item.index = static_cast<uint32_t>(x_items.size() - 1);
-    item.hash = hash;
-    item.shard = Shard{shard};
-    x_questions.push_back(question);
-    return item;
-  }
-  void ask_everyone(const block::BlockHash& hash, uint32_t shard, size_t question) {
-    for (const ring::Member& member : x_view.config.members) {
-      const bool may_hold =
-          member.state == ring::MemberState::up || member.state == ring::MemberState::draining;
-      if (!may_hold) continue;
-      FlightItem& item = ask(hash, shard, question);
-      item.place = {hash, 0};
-      item.only = member.id;
-    }
-  }
-
-  sdk::SpaceState& x_space;
-  const sdk::View& x_view;
-  std::vector<FlightItem> x_items;
-  std::vector<size_t> x_questions;  // of each item
-  std::vector<size_t> x_answers;    // of each question
-  std::vector<bool> x_has;          // of each question
-  size_t x_question_count = 0;
-};
 
 Error bad_hash(size_t index, const Status& why) {
   return {Outcome::invalid_argument, "hashes[" + std::to_string(index) + "]: " + why.message()};
@@ -245,16 +164,18 @@ Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, Cal
   if (!parsed) return parsed.error();
   const auto view = core.cluster().current();
   const Instant deadline = core.deadline_of(options);
-  ExistsBatch batch(*x_impl->state, *view);
+  sdk::ExistsBatch batch(*x_impl->state, *view);
   batch.add(*parsed);
   auto items = batch.take_items();
-  if (items.empty()) return batch.judge({}, hashes.size());
+  if (items.empty()) return batch.judge({}, {});
   auto state = sdk::TransferState::open(items.size(), deadline);
   if (state->has_ended()) return Error{Outcome::overloaded, "no file descriptor is left"};
   Flight::Options flight;
   flight.kind = Flight::Kind::exists;
   flight.space = x_impl->state;
   flight.state = state;
+  const auto asked = std::make_shared<sdk::KeyBatch>(batch.take_keys());
+  flight.asked = asked;
   auto made = std::make_shared<Flight>(std::move(flight));
   made->items() = std::move(items);
   core.launch(std::move(made));
@@ -262,7 +183,7 @@ Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, Cal
   if (!core.io().wait_for({*state}, deadline + kWaitGrace)) {
     return Error{Outcome::deadline_exceeded, "the servers have not answered"};
   }
-  return batch.judge(state->outcomes(), hashes.size());
+  return batch.judge(asked->answers, state->outcomes());
 }
 
 Expected<MatchResult> Space::match(std::span<const BlockHash> hashes, CallOptions options) {

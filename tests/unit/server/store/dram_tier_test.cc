@@ -88,6 +88,32 @@ TEST_F(DramTierTest, ABlockIsFoundOnlyWhenPublished) {
   EXPECT_GT(x_added[0].generation.value, 0u);
 }
 
+// More than a row of keys, so that rows meet, and not a whole number of rows.
+TEST_F(DramTierTest, ManyAreFoundAsEachByItself) {
+  open(64 * kMiB);
+  constexpr uint64_t kCount = 3 * kFindRow + 5;
+  for (uint64_t hash = 1; hash <= kCount; ++hash) {
+    if (hash % 3 == 0) continue;
+    ASSERT_TRUE(put({.hash = hash, .bytes = kKiB}).is_ok());
+  }
+  const auto on_its_way = reserve(make_put({.hash = 3, .bytes = kKiB}));
+  ASSERT_TRUE(on_its_way);
+  ASSERT_TRUE(x_tier->remove(key_of({.hash = 40})).is_ok());
+  for (const size_t count : {size_t{0}, size_t{1}, kFindRow, kFindRow + 1, size_t{kCount}}) {
+    std::vector<block::BlockKey> keys;
+    for (uint64_t hash = kCount; hash > kCount - count; --hash)
+      keys.push_back(key_of({.hash = hash, .shard = hash == 50 ? 1u : 0u}));
+    std::vector<const block::BlockHeader*> found(count);
+    x_tier->find_all(keys, found);
+    for (size_t i = 0; i < count; ++i)
+      EXPECT_EQ(found[i], x_tier->find(keys[i])) << kCount - i << " of " << count;
+    if (count < kCount) continue;
+    EXPECT_EQ(found[kCount - 1]->key, keys[kCount - 1]);
+    for (const uint64_t absent : {3u, 6u, 40u, 50u})
+      EXPECT_EQ(found[kCount - absent], nullptr) << absent;
+  }
+}
+
 TEST_F(DramTierTest, AnAbandonedSlotLeavesNothing) {
   open(64 * kMiB);
   { auto slot = reserve(make_put({.hash = 1})); }
