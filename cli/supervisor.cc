@@ -11,7 +11,9 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/fault_point.h"
@@ -24,7 +26,7 @@ constexpr size_t kWordsBytesMax = 4096;
 sigset_t watched_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD})
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP})
     ::sigaddset(&signals, signal);
   return signals;
 }
@@ -132,8 +134,13 @@ Status Supervisor::start_child() {
   ::fcntl(read_end.get(), F_SETFL, O_NONBLOCK);
   const SpawnPlan plan(x_options.log_file, write_end.get());
   TARN_ASSIGN_OR_RETURN(const pid_t pid, plan.spawn(x_options.command));
-  x_child = Child{pid, std::move(read_end), "", system_clock().now()};
+  x_child = Child{pid, OwnedFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
+                  std::move(read_end), "", system_clock().now()};
   ++x_starts;
+  if (!x_child.end.is_open()) {
+    x_failure = failed("the child cannot be watched", errno);
+    x_is_stopping = true;
+  }
   return Status::ok();
 }
 
@@ -141,11 +148,14 @@ void Supervisor::wait() {
   const Instant now = system_clock().now();
   const Instant until = x_child.pid == 0 ? std::min(x_start_at, x_tick_at) : x_tick_at;
   const auto left = std::chrono::ceil<Millis>(std::max(until - now, Nanos(0)));
-  std::array<pollfd, 2> fds = {{{x_signals.get(), POLLIN, 0}, {x_child.ready.get(), POLLIN, 0}}};
+  std::array<pollfd, 3> fds = {{{x_signals.get(), POLLIN, 0},
+                                {x_child.ready.get(), POLLIN, 0},
+                                {x_child.end.get(), POLLIN, 0}}};
   const auto timeout = std::min<Millis::rep>(left.count(), INT32_MAX);
   if (::poll(fds.data(), fds.size(), static_cast<int>(timeout)) < 0) return;
   if (fds[1].revents != 0) read_words();
   if (fds[0].revents != 0) read_signals();
+  if (fds[2].revents != 0) reap();
   if (system_clock().now() >= x_tick_at) tick();
 }
 
@@ -160,11 +170,8 @@ void Supervisor::tell(ChildEvent::Kind kind, std::string words) {
 
 void Supervisor::read_signals() {
   signalfd_siginfo info{};
-  while (::read(x_signals.get(), &info, sizeof(info)) == sizeof(info)) {
-    const auto signal = static_cast<int>(info.ssi_signo);
-    if (signal != SIGCHLD) x_is_stopping = true;
-  }
-  reap();
+  while (::read(x_signals.get(), &info, sizeof(info)) == sizeof(info))
+    x_is_stopping = true;
 }
 
 void Supervisor::read_words() {
@@ -212,8 +219,11 @@ void Supervisor::stop_child() {
     const Instant now = system_clock().now();
     if (now >= deadline) ::kill(x_child.pid, SIGKILL);
     const auto left = std::chrono::ceil<Millis>(std::max(deadline - now, Nanos(Millis(100))));
-    pollfd signals{x_signals.get(), POLLIN, 0};
-    if (::poll(&signals, 1, static_cast<int>(left.count())) > 0) read_signals();
+    // Without a pidfd it is looked for again and again.
+    const int wait_ms = static_cast<int>(x_child.end.is_open() ? left.count() : 1);
+    pollfd end{x_child.end.get(), POLLIN, 0};
+    (void)::poll(&end, 1, wait_ms);
+    reap();
   }
 }
 

@@ -52,10 +52,10 @@ inline constexpr int kReadyFd = 3;
 // Keeps one child process running: starts it, reaps it, starts it again. SIGTERM and SIGINT are
 // passed on and end it; a child that does not end within stop_timeout is killed. A child that says
 // why it cannot start, before any was ready, ends it too. One-thread: the thread that opens it must
-// be the process's first, or have the signals blocked everywhere. Life: open, run once, destroy.
+// be the process's first, or have these signals blocked everywhere. Life: open, run once, destroy.
 class Supervisor {
  public:
-  // Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD in this thread. Returns: ok; unavailable.
+  // Blocks SIGTERM, SIGINT and SIGHUP in this thread. Returns: ok; unavailable.
   static Result<Supervisor> open(SupervisorOptions options);
 
   // Returns: ok when it was told to stop; what the child said when it could not start.
@@ -64,6 +64,7 @@ class Supervisor {
  private:
   struct Child {
     pid_t pid = 0;  // 0: none runs
+    OwnedFd end;    // a pidfd: readable when it has ended, whichever thread takes its SIGCHLD
     OwnedFd ready;  // the read end of its pipe
     std::string said;
     Instant started;

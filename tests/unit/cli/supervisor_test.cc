@@ -1,6 +1,8 @@
 #include "cli/supervisor.h"
 
+#include <atomic>
 #include <csignal>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -66,6 +68,26 @@ TEST_F(Supervised, child_that_dies_is_started_again) {
   EXPECT_EQ(told[1], "died signal 9 (Killed)");
   EXPECT_EQ(told[3], "died signal 9 (Killed)");
   EXPECT_EQ(told[4], "ready " + std::to_string(pid));
+}
+
+TEST_F(Supervised, child_that_dies_is_noticed_whoever_takes_its_signal) {
+  // A thread, of a library perhaps, that has no signal blocked: the kernel gives it the SIGCHLD.
+  std::atomic<bool> is_over = false;
+  std::thread other([&] {
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, nullptr);
+    while (!is_over)
+      std::this_thread::sleep_for(Millis(1));
+  });
+  const Status status = run("echo ready >&3; exec sleep 60", [](const ChildEvent& event) {
+    if (is_ready(event) && event.starts < 3) ::kill(event.pid, SIGKILL);
+    return is_ready(event) && event.starts == 3;
+  });
+  is_over = true;
+  other.join();
+  EXPECT_TRUE(status.is_ok());
+  EXPECT_EQ(told.size(), 5u);
 }
 
 TEST_F(Supervised, child_is_gone_when_it_was_told_to_stop) {
