@@ -1,6 +1,7 @@
 #include "server/rpc/storage_service.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "common/base/log.h"
@@ -14,6 +15,9 @@ namespace {
 constexpr size_t kScanBlocks = 2048;
 constexpr size_t kEventsPerMessage = 1024;
 constexpr Nanos kEventWait = std::chrono::milliseconds(200);
+// What happens this soon after a message goes together in the next: a message wakes two threads
+// here and two of the router, which costs more than many a put.
+constexpr Nanos kEventsGather = std::chrono::milliseconds(1);
 constexpr Nanos kScanTimeout = std::chrono::seconds(5);
 
 fabric::Kind from_proto(v1::FabricKind kind) {
@@ -185,6 +189,7 @@ grpc::Status StorageService::WatchBlocks(grpc::ServerContext* context,
     if (!writer->Write(message)) break;
     gap = false;
     sequence = batch.first_sequence + batch.changes.size() - 1;
+    if (batch.changes.size() < kEventsPerMessage) std::this_thread::sleep_for(kEventsGather);
   }
   return grpc::Status::OK;
 }

@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -278,6 +279,38 @@ TEST_F(Streams, AWatchBeginsWithAGapWhereItCannotGoOn) {
     context.TryCancel();
     (void)reader->Finish();
   }
+}
+
+TEST_F(Streams, ChangesThatComeCloseTogetherShareAMessage) {
+  ASSERT_EQ(x_client->put_in_time(1, 1000), Code::ok);
+  std::multiset<uint64_t> found;
+  const v1::InventoryChunk now = take_inventory(0, UINT64_MAX, found);
+  v1::WatchBlocksRequest request;
+  request.set_incarnation(now.incarnation());
+  request.set_after_sequence(now.sequence() - 1);
+  grpc::ClientContext context;
+  rpc::set_timeout(context, Millis(20'000));
+  const auto reader = x_watcher->storage->WatchBlocks(&context, request);
+  v1::BlockEvents events;
+  ASSERT_TRUE(reader->Read(&events));
+  constexpr int kPuts = 400;
+  int messages = 0;
+  int changes = 0;
+  const Instant began = system_clock().now();
+  std::thread putter([&] {
+    for (uint64_t hash = 2; hash < 2 + kPuts; ++hash)
+      EXPECT_EQ(x_client->put_in_time(hash, 1000), Code::ok);
+  });
+  while (changes < kPuts && reader->Read(&events)) {
+    ++messages;
+    changes += events.events_size();
+  }
+  const auto took = std::chrono::duration_cast<Millis>(system_clock().now() - began);
+  putter.join();
+  context.TryCancel();
+  (void)reader->Finish();
+  EXPECT_EQ(changes, kPuts);
+  EXPECT_LE(messages, took.count() + 2) << "at most one each millisecond";
 }
 
 TEST_F(Streams, ARemovalIsWatchedWithTheGenerationOfItsBlock) {
