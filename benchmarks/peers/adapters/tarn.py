@@ -1,6 +1,8 @@
 """Tarn: a router and a storage server of the build, its client by the public C++ header."""
 
-from processes import Failed, free_port
+import pathlib
+
+from processes import Failed, free_port, wait_until
 
 from .base import SAME_HOST, SERVER_STORE_MIB, Peer, version_of
 
@@ -39,6 +41,7 @@ class Tarn(Peer):
                 *("--dram-ready-bytes", SERVER_STORE_MIB << 20, *self.server_words),
             ]
         )
+        wait_until(self.has_memory, f"{self.name}: its memory", 60)
         took = self.start_driver(
             [
                 *(self.place.program("tarn-peer-own"), "--endpoint", endpoint),
@@ -48,6 +51,12 @@ class Tarn(Peer):
         if self.expected not in took.lower():
             raise Failed(f"asked for {self.transport}, the client took {took!r}")
         self.note = took
+
+    def has_memory(self):
+        """True when the storage server, the last one started, has its memory."""
+        status = pathlib.Path(f"/proc/{self.servers[-1].pid}/status").read_text(encoding="ascii")
+        shared_kib = int(status.split("RssShmem:")[1].split()[0])
+        return shared_kib >= SERVER_STORE_MIB * 1024 * 0.95
 
     def start_router(self, folder, secrets, endpoint):
         self.start_server(
