@@ -58,7 +58,7 @@ Result<std::unique_ptr<Slab>> SlabPool::take(uint64_t slab_bytes) {
   if (stock.ahead > 0) {
     --stock.ahead;
   } else {
-    make_way(slab_bytes);
+    (void)make_way(slab_bytes);
   }
   return slab;
 }
@@ -106,7 +106,7 @@ uint64_t SlabPool::next_ahead() const {
   return 0;
 }
 
-void SlabPool::make_way(uint64_t slab_bytes) {
+bool SlabPool::make_way(uint64_t slab_bytes) {
   uint64_t given_up = 0;
   for (auto& [other_bytes, stock] : x_stock) {
     for (; given_up < slab_bytes && stock.ahead > 0; --stock.ahead) {
@@ -116,6 +116,7 @@ void SlabPool::make_way(uint64_t slab_bytes) {
       stock.ready.pop_back();
     }
   }
+  return given_up > 0;
 }
 
 void SlabPool::run() {
@@ -125,7 +126,8 @@ void SlabPool::run() {
     if (!x_dropped.empty()) {
       unmap_dropped();
     } else if (const uint64_t slab_bytes = next_size(); slab_bytes != 0) {
-      if (!make_one(slab_bytes) && !x_stopping) x_work.wait_for(x_mutex, kRetryAfter);
+      if (!make_one(slab_bytes) && !make_way(slab_bytes) && !x_stopping)
+        x_work.wait_for(x_mutex, kRetryAfter);
     } else if (const uint64_t ahead_bytes = next_ahead(); ahead_bytes != 0) {
       // What the system has no memory for now, it is asked for again when there is need.
       Stock& stock = x_stock[ahead_bytes];
@@ -156,6 +158,11 @@ bool SlabPool::make_one(uint64_t slab_bytes) {
   }
   // A size without a shelf stays ready until it is taken: whoever wished for it comes back.
   Stock& stock = x_stock[slab_bytes];
+  if (stock.ready.size() >= std::max(stock.wanted + stock.ahead, stock.wished)) {
+    // Its place was given up meanwhile.
+    x_dropped.push_back(std::move(*slab));
+    return true;
+  }
   stock.wished = 0;
   stock.ready.push_back(std::move(*slab));
   x_made.notify_all();

@@ -71,8 +71,8 @@ class SlabPool {
   uint64_t next_size() const TARN_REQUIRES(x_mutex);
   // The size of which slabs are to be made ahead, 0 when all are made.
   uint64_t next_ahead() const TARN_REQUIRES(x_mutex);
-  // Slabs ahead go for one of this size.
-  void make_way(uint64_t slab_bytes) TARN_REQUIRES(x_mutex);
+  // Slabs ahead go for one of this size. False when there are none.
+  bool make_way(uint64_t slab_bytes) TARN_REQUIRES(x_mutex);
   // Gives up the lock while the kernel works. False when it has no memory.
   bool make_one(uint64_t slab_bytes) TARN_REQUIRES(x_mutex);
   void unmap_dropped() TARN_REQUIRES(x_mutex);

@@ -90,12 +90,7 @@ void GetService::pump() {
 
 void GetService::step(Peer& peer) {
   Work& work = static_cast<Work&>(peer.waiting.front());
-  if (peer.is_closed) {
-    work.next = static_cast<uint16_t>(work.request.items.size());
-    work.miss_count = 0;
-    settle(work);
-    return;
-  }
+  if (peer.is_closed) return drop_rest(work);
   if (work.request.pieces && x_summed >= kSummedPerTurnMax) {
     x_sums_wait = true;
     rest(peer);
@@ -110,6 +105,12 @@ void GetService::step(Peer& peer) {
     pump();
   });
   work.is_stepping = false;
+  settle(work);
+}
+
+void GetService::drop_rest(Work& work) {
+  work.next = static_cast<uint16_t>(work.request.items.size());
+  work.miss_count = 0;
   settle(work);
 }
 
@@ -335,6 +336,10 @@ size_t GetService::end_late(Work& work, Instant now) {
     x_desk.peers.close(peer);
   }
   if (peer.is_resting) wake(peer);
+  if (peer.is_closed && !work.is_reading && work.next < work.request.items.size()) {
+    drop_rest(work);
+    return 1;
+  }
   const bool is_late = work.deadline < now && work.next < work.request.items.size();
   if (work.is_reading || !is_late) return 0;
   give_up_rest(work, Code::deadline_exceeded);

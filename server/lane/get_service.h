@@ -80,6 +80,8 @@ class GetService {
   uint64_t bytes_of(const wire::GetRequest& request, const TenantId& tenant) const;
   void pump();
   void step(Peer& peer);
+  // Of a connection that is closed.
+  void drop_rest(Work& work);
   void settle(Work& work);
   void rest(Peer& peer);
   void wake(Peer& peer);

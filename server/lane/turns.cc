@@ -84,21 +84,22 @@ bool Turns::do_betters_ask(Rank rank) const {
 
 // Whoever is at its limit is passed over: what it leaves is for others, and a tenant with nothing
 // on its way never waits.
-bool Turns::has_room(const Flow& flow) const {
-  const bool is_behind = do_betters_ask(flow.x_rank);
-  if (is_behind && class_of(flow).bytes >= kBehindBytes) return false;
-  const Tenant& tenant = *flow.x_tenant;
+bool Turns::has_room(const Tenant& tenant, uint64_t left) const {
   if (tenant.bytes == 0) return true;
-  // One of several leaves the others a part of what their tenant may have.
-  const uint64_t left = tenant.asking.size() > 1 ? flow.x_bytes / 3 : 0;
   return x_bytes < kWindowBytes && tenant.bytes + left <= kWindowBytes - x_bytes;
 }
 
 Turns::Flow* Turns::pick(Class& of) {
+  const auto rank = static_cast<Rank>(&of - x_classes.data());
+  if (do_betters_ask(rank) && of.bytes >= kBehindBytes) return nullptr;
   Flow* picked = nullptr;
-  const auto may_flow = [this](const Flow& flow) { return has_room(flow); };
   Tenant* const tenant = of.asking.pick([&](Tenant& each) {
-    picked = each.asking.pick(may_flow);
+    // A tenant at its limit is one question, however many connections it has.
+    if (!has_room(each, 0)) return false;
+    // One of several leaves the others a part of what their tenant may have.
+    picked = each.asking.pick([&](const Flow& flow) {
+      return has_room(each, each.asking.size() > 1 ? flow.x_bytes / 3 : 0);
+    });
     return picked != nullptr;
   });
   return tenant == nullptr ? nullptr : picked;
@@ -141,7 +142,10 @@ void Turns::charge_classes(const Flow& flow, uint64_t bytes) {
     Class& each = x_classes[rank];
     if (!each.asking.empty()) each.owed = std::min(each.owed + part, TurnRing<Flow>::kQuantum);
   }
-  if (do_betters_ask(flow.x_rank)) class_of(flow).owed -= static_cast<int64_t>(bytes);
+  if (!do_betters_ask(flow.x_rank)) return;
+  // What its betters could not use is no debt that lasts.
+  int64_t& owed = class_of(flow).owed;
+  owed = std::max(owed - static_cast<int64_t>(bytes), -TurnRing<Flow>::kQuantum);
 }
 
 void Turns::end(Flow& flow, uint64_t bytes) {

@@ -109,7 +109,8 @@ class Turns {
   void line_up(Flow& flow);
   void withdraw(Flow& flow);
   Flow* pick(Class& of);
-  bool has_room(const Flow& flow) const;
+  // For a connection of the tenant that leaves so many bytes to its others.
+  bool has_room(const Tenant& tenant, uint64_t left) const;
   bool do_betters_ask(Rank rank) const;
   void charge_classes(const Flow& flow, uint64_t bytes);
   void count(Flow& flow, uint64_t bytes);

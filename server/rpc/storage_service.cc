@@ -1,7 +1,6 @@
 #include "server/rpc/storage_service.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "common/base/log.h"
@@ -189,7 +188,7 @@ grpc::Status StorageService::WatchBlocks(grpc::ServerContext* context,
     if (!writer->Write(message)) break;
     gap = false;
     sequence = batch.first_sequence + batch.changes.size() - 1;
-    if (batch.changes.size() < kEventsPerMessage) std::this_thread::sleep_for(kEventsGather);
+    x_options.events->gather(sequence, kEventsPerMessage, kEventsGather);
   }
   return grpc::Status::OK;
 }

@@ -41,9 +41,20 @@ ChangeBatch EventLog::after(uint64_t sequence, size_t limit, Nanos timeout) cons
   return batch;
 }
 
+void EventLog::gather(uint64_t sequence, size_t limit, Nanos period) const {
+  const Instant end = system_clock().now() + period;
+  const MutexLock lock(x_mutex);
+  while (!x_closed && x_last - sequence < limit) {
+    const Nanos left = end - system_clock().now();
+    if (left.count() <= 0) return;
+    x_ended.wait_for(x_mutex, left);
+  }
+}
+
 void EventLog::close() {
   const MutexLock lock(x_mutex);
   x_closed = true;
+  x_ended.notify_all();
   x_appended.notify_all();
 }
 

@@ -36,12 +36,17 @@ class EventLog {
   // sequence that is not reached yet counts as a gap.
   ChangeBatch after(uint64_t sequence, size_t limit, Nanos timeout) const;
 
+  // Lets changes gather for so long, unless there are `limit` of them after `sequence` already.
+  // Nothing that is appended wakes who waits here.
+  void gather(uint64_t sequence, size_t limit, Nanos period) const;
+
   // Ends all waits, now and in future.
   void close();
 
  private:
   mutable Mutex x_mutex;
   mutable CondVar x_appended;
+  mutable CondVar x_ended;
   std::vector<BlockChange> x_ring TARN_GUARDED_BY(x_mutex);
   uint64_t x_count TARN_GUARDED_BY(x_mutex) = 0;  // appended; the latest at (count - 1) % capacity
   const size_t x_capacity;

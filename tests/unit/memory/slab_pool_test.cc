@@ -107,6 +107,16 @@ TEST_F(PoolTest, OtherSizesCountAgainstSlabsAhead) {
   }
 }
 
+TEST_F(PoolTest, SlabsAheadGoWhereThereIsNoMemoryForWhatIsNeeded) {
+  auto pool = open({{kClassSlabBytes, 1, 4}});
+  ASSERT_TRUE(until([&] { return pool->ready_bytes() == 5 * kClassSlabBytes; }));
+  fault::arm("memory.slab_open", {.times = 0});
+  EXPECT_FALSE(pool->take(kSlabBytesMax));
+  EXPECT_TRUE(until([&] { return pool->ready_bytes() == kClassSlabBytes; }));
+  fault::disarm_all();
+  EXPECT_TRUE(until([&] { return pool->take(kSlabBytesMax).has_value(); }));
+}
+
 TEST_F(PoolTest, WhereThereIsNoMemoryForSlabsAheadTheShelvesAreServed) {
   fault::arm("memory.slab_open", {.skip = 2});
   auto pool = open({{kClassSlabBytes, 2, 4}});

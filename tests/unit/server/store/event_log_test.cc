@@ -56,6 +56,20 @@ TEST(EventLog, ANewLifeMakesOldNumbersAGap) {
   EXPECT_EQ(batch.changes[0].header.index, 5u);
 }
 
+TEST(EventLog, GathersForAWhileOrUntilThereIsEnoughOrItCloses) {
+  EventLog log;
+  const Instant began = system_clock().now();
+  log.append(change(1));
+  log.gather(0, 2, Millis(5));
+  EXPECT_GE(system_clock().now() - began, Millis(5));
+  log.append(change(2));
+  log.gather(0, 2, Millis(60'000));
+  std::thread closer([&] { log.close(); });
+  log.gather(0, 100, Millis(60'000));
+  closer.join();
+  EXPECT_LT(system_clock().now() - began, Millis(30'000));
+}
+
 TEST(EventLog, WaitsForTheNextAndEndsWhenClosed) {
   EventLog log(4);
   std::thread writer([&log] { log.append(change(1)); });
