@@ -22,6 +22,20 @@ class ExistsTest : public KvTest {
     return 0;
   }
 
+  // A chain that has been put whole, on so many servers that have just started.
+  Chain put_chain(size_t servers, size_t blocks, size_t block_bytes = 5000) {
+    start(servers);
+    Chain chain("a", blocks, block_bytes);
+    EXPECT_THAT(put(chain), ElementsAre(Outcome::ok));
+    return chain;
+  }
+
+  // Every server answers so for the block.
+  void judge_everywhere(const std::string& hash, size_t servers, Code code) {
+    for (size_t server = 0; server < servers; ++server)
+      cluster->server(server).judge(hash, code);
+  }
+
   void expect(const std::vector<BlockHash>& hashes, const std::vector<bool>& wanted) {
     const auto found = space->exists(hashes);
     ASSERT_TRUE(found) << found.error().message;
@@ -44,22 +58,17 @@ TEST_F(ExistsTest, AnswersKeepTheOrderOfTheQuestionsAcrossExtentsAndServers) {
 }
 
 TEST_F(ExistsTest, AKeyThatIsMissingInTheMiddleOfAnExtentIsMissingAlone) {
-  start(2);
-  Chain chain("a", 12);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(2, 12);
   std::vector<bool> wanted(12, true);
   for (const size_t gone : {0u, 5u, 6u, 11u}) {
     wanted[gone] = false;
-    for (size_t server = 0; server < 2; ++server)
-      cluster->server(server).judge(chain.hashes[gone], Code::not_found);
+    judge_everywhere(chain.hashes[gone], 2, Code::not_found);
   }
   expect(chain.hashes, wanted);
 }
 
 TEST_F(ExistsTest, OnlyWhatTheFirstOwnerLacksIsAskedOfTheOther) {
-  start(2);
-  Chain chain("a", 8);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(2, 8);
   const std::vector<size_t> lost = {1, 2, 7};
   for (const size_t i : lost) {
     const size_t holder = holder_of(chain.hashes[i], 2);
@@ -70,9 +79,7 @@ TEST_F(ExistsTest, OnlyWhatTheFirstOwnerLacksIsAskedOfTheOther) {
 }
 
 TEST_F(ExistsTest, ADeadServersKeysAreAskedOfTheOther) {
-  start(2);
-  Chain chain("a", 40);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(2, 40);
   std::vector<bool> wanted(40, true);
   for (size_t i = 0; i < 40; ++i) {
     if (cluster->server(1).has(chain.hashes[i])) continue;
@@ -89,9 +96,7 @@ TEST_F(ExistsTest, ADeadServersKeysAreAskedOfTheOther) {
 }
 
 TEST_F(ExistsTest, WhileADeadServerMayHaveItNobodySaysThatAKeyIsMissing) {
-  start(2);
-  Chain chain("a", 40);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(2, 40);
   ASSERT_GT(cluster->server(0).block_count(), 0u);
   cluster->server(0).stop();
   CallOptions options;
@@ -103,9 +108,7 @@ TEST_F(ExistsTest, WhileADeadServerMayHaveItNobodySaysThatAKeyIsMissing) {
 }
 
 TEST_F(ExistsTest, KeysThatAreAnsweredDifferentlyGoDifferentWays) {
-  start(1);
-  Chain chain("a", 4);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(1, 4);
   cluster->server(0).judge(chain.hashes[1], Code::not_found);
   cluster->server(0).judge(chain.hashes[2], Code::overloaded);
   CallOptions options;
@@ -120,23 +123,18 @@ TEST_F(ExistsTest, KeysThatAreAnsweredDifferentlyGoDifferentWays) {
 }
 
 TEST_F(ExistsTest, ARequestThatIsRefusedIsMadeAgain) {
-  start(1);
-  Chain chain("a", 20);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(1, 20);
   cluster->server(0).refuse(Code::overloaded, 1);
   expect(chain.hashes, std::vector<bool>(20, true));
 }
 
 TEST_F(ExistsTest, MoreKeysThanAnOperationCarries) {
-  start(2);
   const size_t count = 2 * fabric::kOpItemsMax + 100;
-  Chain chain("a", count, 16);
-  ASSERT_THAT(put(chain), ElementsAre(Outcome::ok));
+  Chain chain = put_chain(2, count, 16);
   std::vector<bool> wanted(count, true);
   for (size_t i = 0; i < count; i += 97) {
     wanted[i] = false;
-    for (size_t server = 0; server < 2; ++server)
-      cluster->server(server).judge(chain.hashes[i], Code::not_found);
+    judge_everywhere(chain.hashes[i], 2, Code::not_found);
   }
   expect(chain.hashes, wanted);
 }
