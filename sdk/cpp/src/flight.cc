@@ -414,12 +414,14 @@ void Flight::settle(uint32_t index, Code code, std::string message) {
   --x_unsettled;
   if (x_layers != nullptr && !settle_piece(item, code)) return;
   answer_keys(item, code);
+  if (message.empty() && code == Code::unavailable) {
+    message = "no owner of the block could be reached";
+  }
   BlockOutcome& outcome = outcome_of(item);
+  // Of keys that shared an item and end differently, one with words speaks for it.
+  if (kind() == Kind::exists && message.empty() && !outcome.message.empty()) return;
   outcome.outcome = tarn::sdk::outcome_of(code);
   outcome.message = std::move(message);
-  if (outcome.message.empty() && code == Code::unavailable) {
-    outcome.message = "no owner of the block could be reached";
-  }
 }
 
 }  // namespace tarn::sdk

@@ -122,6 +122,24 @@ TEST_F(ExistsTest, KeysThatAreAnsweredDifferentlyGoDifferentWays) {
   expect(others, {true, false, true});
 }
 
+TEST_F(ExistsTest, AnErrorKeepsItsWordsWhenKeysOfItsExtentEndOtherwise) {
+  Chain chain = put_chain(2, 4);
+  CallOptions options;
+  options.timeout_ms = 300;
+  for (const auto& [first, second] : {std::pair(Code::unavailable, Code::overloaded),
+                                      std::pair(Code::overloaded, Code::unavailable)}) {
+    judge_everywhere(chain.hashes[0], 2, first);
+    judge_everywhere(chain.hashes[1], 2, second);
+    const bool is_first = first == Code::unavailable;
+    const std::vector<BlockHash> asked = {chain.hashes[is_first ? 0 : 1],
+                                          chain.hashes[is_first ? 1 : 0]};
+    const auto found = space->exists(asked, options);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().outcome, Outcome::unavailable);
+    EXPECT_FALSE(found.error().message.empty());
+  }
+}
+
 TEST_F(ExistsTest, ARequestThatIsRefusedIsMadeAgain) {
   Chain chain = put_chain(1, 20);
   cluster->server(0).refuse(Code::overloaded, 1);
