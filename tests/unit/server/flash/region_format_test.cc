@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
 #include <random>
 
 #include "common/base/little_endian.h"
@@ -170,6 +175,34 @@ TEST(RegionFormat, bytes_of_anybody_hold_what_the_fuzzer_asks) {
   EXPECT_GT(taken, 100) << "some changes must leave groups that decode";
   EXPECT_TRUE(check_region_input(region.footer));
   EXPECT_FALSE(check_region_input({}));
+}
+
+std::map<std::string, std::vector<std::byte>> seeds() {
+  PageBytes header, group;
+  encode_header({fuzz_stamp(), Lifetime::lasting}, header);
+  RegionPlan plan;
+  std::vector<Entry> entries = {entry_of(1, 5000), entry_of(2, kMiB)};
+  EXPECT_EQ(plan.place(entries), entries.size());
+  encode_group(fuzz_stamp(), plan.group_offset(), entries, group);
+  std::vector<std::byte> footer(footer_bytes(entries.size()));
+  encode_footer(fuzz_stamp(), entries, footer);
+  return {{"header", {header.begin(), header.end()}},
+          {"group", {group.begin(), group.end()}},
+          {"footer", footer}};
+}
+
+// TARN_WRITE_CORPUS=1 writes them anew.
+TEST(RegionCorpus, seeds_are_what_is_written_and_are_taken) {
+  const auto folder = std::filesystem::path(TARN_SOURCE_DIR) / "tests/fuzz/corpus/region";
+  for (const auto& [name, bytes] : seeds()) {
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (std::getenv("TARN_WRITE_CORPUS") != nullptr)
+      std::ofstream(folder / name, std::ios::binary) << text;
+    std::ifstream in(folder / name, std::ios::binary);
+    const std::string kept{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    EXPECT_TRUE(kept == text) << name;
+    EXPECT_EQ(check_region_input(bytes), name != "header");
+  }
 }
 
 }  // namespace
