@@ -16,7 +16,7 @@ constexpr size_t kEventsPerMessage = 1024;
 constexpr Nanos kEventWait = std::chrono::milliseconds(200);
 // What happens this soon after a message goes together in the next: a message wakes two threads
 // here and two of the router, which costs more than many a put.
-constexpr Nanos kEventsGather = std::chrono::milliseconds(1);
+constexpr Nanos kEventsGather = std::chrono::milliseconds(10);
 constexpr Nanos kScanTimeout = std::chrono::seconds(5);
 
 fabric::Kind from_proto(v1::FabricKind kind) {

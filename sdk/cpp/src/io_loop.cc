@@ -102,8 +102,19 @@ Status IoLoop::submit(std::shared_ptr<Flight> flight) {
 // one while the caller makes the next.
 void IoLoop::begin_at_once() {
   if (!x_work_mutex.try_lock()) return;
-  if (!x_is_stopping.load(std::memory_order_relaxed)) turn();
+  if (!x_is_stopping.load(std::memory_order_relaxed)) {
+    turn();
+    stay_lent();
+  }
   x_work_mutex.unlock();
+}
+
+// Whoever waits now and then, and submits meanwhile, keeps the loop's work.
+void IoLoop::stay_lent() {
+  Instant until = x_lent_until.load();
+  const bool is_wanted_back = until == Instant{} || x_waiters.load() > 0;
+  if (is_wanted_back || x_deck.now - x_waited_at.load() > kWaitsOften) return;
+  x_lent_until.compare_exchange_strong(until, x_deck.now + kLentMost);
 }
 
 void IoLoop::on_connected(ServerId server, uint64_t attempt, Result<Wireup> result) {
@@ -189,6 +200,7 @@ void IoLoop::unpark() {
 }
 
 bool IoLoop::wait_for(const Awaited& awaited, Instant until) {
+  x_waited_at.store(system_clock().now());
   if (awaited.has_come()) return true;
   const bool is_alone = x_waiters.fetch_add(1) == 0;
   const bool may_drive = is_alone && system_clock().now() >= x_crowded_until.load();

@@ -26,6 +26,8 @@ inline constexpr Nanos kLentMost = std::chrono::milliseconds(1);
 // Between two looks of "tarn-io" at a loop that has been lent all the while: each look takes the
 // processor from whoever works.
 inline constexpr Nanos kParkedMost = std::chrono::milliseconds(4);
+// Who submits keeps a lent loop for another kLentMost, if it has waited for a transfer so lately.
+inline constexpr Nanos kWaitsOften = std::chrono::milliseconds(10);
 
 // What a client does on its way to the storage servers: the ports, the connections and the flights,
 // and no call that blocks. After work it spins for a while, then sleeps on the ports' fds. Its work
@@ -94,6 +96,7 @@ class IoLoop {
   void unpark();
   void drive(const Awaited& awaited, Instant until);
   void begin_at_once();
+  void stay_lent();
   size_t turn();
   size_t take_inbox();
   void follow_config();
@@ -122,6 +125,7 @@ class IoLoop {
   std::atomic<bool> x_is_driven{false};
   std::atomic<Instant> x_lent_until{Instant{}};
   std::atomic<Instant> x_crowded_until{Instant{}};
+  std::atomic<Instant> x_waited_at{Instant{}};
 
   Mutex x_mutex;
   std::vector<std::shared_ptr<Flight>> x_inbox TARN_GUARDED_BY(x_mutex);
