@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "common/base/ids.h"
 #include "common/base/result.h"
@@ -100,7 +101,7 @@ class ExtentTable {
   using Row = std::vector<Cell>;
 
   size_t x_extents_max;
-  std::unordered_map<ExtentKey, Row, ExtentKeyHash> x_rows;
+  absl::flat_hash_map<ExtentKey, Row, ExtentKeyHash> x_rows;
 };
 
 }  // namespace tarn::ring

@@ -57,8 +57,8 @@ DramTier::DramTier(DramTierOptions options)
 
 DramTier::~DramTier() {
   TARN_CHECK(x_removed.empty());
-  for (const auto& [position, owned] : x_by_position)
-    x_lineage.leave(owned->extent);
+  for (const auto& [key, extent] : x_extents)
+    x_lineage.leave(*extent);
 }
 
 const block::BlockHeader* DramTier::find(const block::BlockKey& key) const {
@@ -146,31 +146,31 @@ StoredBlock& DramTier::place(const BlockPut& put) {
   StoredBlock& block = *owned;
   block.header = put.header;
   OwnedExtent& home = extent_for(put);
-  add_block(home.extent, block);
-  if (put.header.index == 0) x_lineage.join(home.extent, put.parent);
-  queue_of(home.extent).grow(home.extent, put.header.payload_bytes);
+  add_block(home, block);
+  if (put.header.index == 0) x_lineage.join(home, put.parent);
+  home.in->grow(home, put.header.payload_bytes);
   x_put_bytes += put.header.payload_bytes;
-  home.extent.touched = x_put_bytes;
+  home.touched = x_put_bytes;
   x_blocks.emplace(put.header.key, std::move(owned));
   return block;
 }
 
 DramTier::OwnedExtent& DramTier::extent_for(const BlockPut& put) {
   const ring::ExtentKey key = extent_key(put.header);
-  const auto found = x_extents.find(key);
-  if (found != x_extents.end()) return *found->second->second;
-  auto owned = std::make_unique<OwnedExtent>();
-  owned->extent.key = key;
-  owned->queue = {domain_of(put.header.key), memory::size_class_of(put.header.payload_bytes)};
-  OwnedExtent& made = *owned;
-  const Position position = ring::position_of(key.tenant, key.space, key.anchor);
-  x_extents.emplace(key, x_by_position.emplace(position, std::move(owned)));
-  x_queues[made.queue].add(made.extent);
-  return made;
+  auto& owned = x_extents[key];
+  if (owned != nullptr) return *owned;
+  owned = std::make_unique<OwnedExtent>();
+  owned->key = key;
+  owned->position = ring::position_of(key.tenant, key.space, key.anchor);
+  owned->in =
+      &x_queues[{domain_of(put.header.key), memory::size_class_of(put.header.payload_bytes)}];
+  x_by_position.emplace(owned->position, owned.get());
+  owned->in->add(*owned);
+  return *owned;
 }
 
-EvictionQueue& DramTier::queue_of(const Extent& extent) {
-  return x_queues.at(x_extents.at(extent.key)->second->queue);
+EvictionQueue& DramTier::queue_of(Extent& extent) {
+  return *static_cast<OwnedExtent&>(extent).in;
 }
 
 void DramTier::publish(Slot slot) {
@@ -251,11 +251,11 @@ void DramTier::detach(StoredBlock& block, bool evicted) {
 void DramTier::drop_extent(Extent& extent, bool evicted) {
   const auto found = x_extents.find(extent.key);
   TARN_CHECK(found != x_extents.end());
-  const auto by_position = found->second;
-  queue_of(extent).remove(extent, evicted);
-  x_lineage.leave(extent);
+  OwnedExtent& owned = *found->second;
+  owned.in->remove(owned, evicted);
+  x_lineage.leave(owned);
+  x_by_position.erase({owned.position, &owned});
   x_extents.erase(found);
-  x_by_position.erase(by_position);
 }
 
 const block::BlockHeader& DramTier::header_of(const void* token) const {
@@ -466,13 +466,13 @@ std::optional<Position> DramTier::scan(
     const PositionRange& range, size_t limit,
     const std::function<void(const block::BlockHeader&)>& visit) const {
   size_t shown = 0;
-  auto it = x_by_position.lower_bound(range.first);
+  auto it = x_by_position.lower_bound({range.first, nullptr});
   while (it != x_by_position.end() && it->first <= range.last) {
     // Extents that share a position are shown together, so that a scan goes on between positions.
     if (shown >= limit && it != x_by_position.begin() && std::prev(it)->first != it->first) {
       return it->first;
     }
-    for (const StoredBlock* block : it->second->extent.blocks) {
+    for (const StoredBlock* block : it->second->blocks) {
       if (block->state != StoredBlock::State::visible) continue;
       visit(block->header);
       ++shown;

@@ -6,8 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <absl/container/btree_set.h>
 #include <absl/container/flat_hash_map.h>
 
 #include "common/base/find_rows.h"
@@ -108,12 +110,12 @@ class DramTier : public Tier {
     memory::SizeClass size_class = 0;
     friend auto operator<=>(const QueueKey&, const QueueKey&) = default;
   };
-  struct OwnedExtent {
-    Extent extent;
-    QueueKey queue;
+  struct OwnedExtent : Extent {
+    EvictionQueue* in = nullptr;
+    Position position;
   };
   using Queues = std::map<QueueKey, EvictionQueue>;
-  using ExtentsByPosition = std::multimap<Position, std::unique_ptr<OwnedExtent>>;
+  using ExtentsByPosition = absl::btree_set<std::pair<Position, OwnedExtent*>>;
 
   // One search for room; it ends when a block went.
   struct Search {
@@ -151,7 +153,7 @@ class DramTier : public Tier {
   void drop_extent(Extent& extent, bool evicted);
   void retire(StoredBlock& block, bool evicted);
   void announce(const StoredBlock& block, bool removed);
-  EvictionQueue& queue_of(const Extent& extent);
+  static EvictionQueue& queue_of(Extent& extent);
 
   DramTierOptions x_options;
   const std::unique_ptr<Descent> x_own_descent;
@@ -162,7 +164,7 @@ class DramTier : public Tier {
       x_blocks;
   absl::flat_hash_map<StoredBlock*, std::unique_ptr<StoredBlock>> x_removed;  // still pinned
   ring::ExtentTable x_seats;
-  absl::flat_hash_map<ring::ExtentKey, ExtentsByPosition::iterator, ring::ExtentKeyHash> x_extents;
+  absl::flat_hash_map<ring::ExtentKey, std::unique_ptr<OwnedExtent>, ring::ExtentKeyHash> x_extents;
   ExtentsByPosition x_by_position;
   Queues x_queues;
   uint64_t x_put_bytes = 0;  // the clock of ages
