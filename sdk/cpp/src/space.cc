@@ -33,6 +33,62 @@ Expected<std::vector<block::BlockHash>> hashes_of(std::span<const BlockHash> has
   return out;
 }
 
+Expected<Done> check(std::span<const BlockHash> hashes) {
+  if (hashes.size() > kMatchHashesMax) {
+    return Error{Outcome::invalid_argument, "hashes: more than 8192"};
+  }
+  for (size_t i = 0; i < hashes.size(); ++i) {
+    if (!hashes[i].empty() && hashes[i].size() <= kHashBytesMax) continue;
+    return bad_hash(i, block::BlockHash::from(hashes[i]).error());
+  }
+  return Done{};
+}
+
+// Some of the hashes of an exists: servers look for them while the next ones are prepared.
+struct ExistsPart {
+  ExistsPart(sdk::SpaceState& space, const sdk::View& view, size_t count)
+      : hashes(count), batch(space, view) {}
+
+  Expected<Done> begin(const std::shared_ptr<sdk::SpaceState>& space, sdk::Core& core,
+                       Instant deadline) {
+    auto items = batch.take_items();
+    if (items.empty()) return Done{};
+    auto opened = sdk::TransferState::open(items.size(), deadline);
+    if (opened->has_ended()) return Error{Outcome::overloaded, "no file descriptor is left"};
+    keys = std::make_shared<sdk::KeyBatch>(batch.take_keys());
+    Flight::Options options;
+    options.kind = Flight::Kind::exists;
+    options.space = space;
+    options.state = state = std::move(opened);
+    options.asked = keys;
+    auto flight = std::make_shared<Flight>(std::move(options));
+    flight->items() = std::move(items);
+    core.launch(std::move(flight));
+    return Done{};
+  }
+
+  Expected<std::vector<bool>> answer(sdk::Core& core, Instant deadline) const {
+    if (state == nullptr) return batch.judge({}, {});
+    if (!core.io().wait_for({*state}, deadline + kWaitGrace)) {
+      return Error{Outcome::deadline_exceeded, "the servers have not answered"};
+    }
+    return batch.judge(keys->answers, state->outcomes());
+  }
+
+  size_t hashes;
+  sdk::ExistsBatch batch;
+  std::shared_ptr<sdk::KeyBatch> keys;
+  std::shared_ptr<sdk::TransferState> state;  // null: there is nobody to ask
+  std::shared_ptr<const void> transfer;       // ends with it
+};
+
+// About one message for each server, so that the first leaves soon; each further part is twice as
+// large as the one before, so that lanes get few messages.
+size_t first_part_of(const sdk::View& view, const SpaceSpec& spec) {
+  const size_t keys = wire::kItemsMax * std::max<size_t>(view.config.members.size(), 1);
+  return std::max<size_t>(keys / std::max<size_t>(spec.tensor_parallel, 1), 1);
+}
+
 }  // namespace
 
 Transfer::Impl::~Impl() {
@@ -160,30 +216,30 @@ Transfer Space::get_views(std::span<const ViewItem> items, CallOptions options) 
 Expected<std::vector<bool>> Space::exists(std::span<const BlockHash> hashes, CallOptions options) {
   sdk::Core& core = *x_impl->core;
   if (core.is_forked()) return Error{Outcome::unsupported, sdk::kForkedText};
-  const auto parsed = hashes_of(hashes);
-  if (!parsed) return parsed.error();
+  if (const auto right = check(hashes); !right) return right.error();
   const auto view = core.cluster().current();
   const Instant deadline = core.deadline_of(options);
-  sdk::ExistsBatch batch(*x_impl->state, *view);
-  batch.add(*parsed);
-  auto items = batch.take_items();
-  if (items.empty()) return batch.judge({}, {});
-  auto state = sdk::TransferState::open(items.size(), deadline);
-  if (state->has_ended()) return Error{Outcome::overloaded, "no file descriptor is left"};
-  Flight::Options flight;
-  flight.kind = Flight::Kind::exists;
-  flight.space = x_impl->state;
-  flight.state = state;
-  const auto asked = std::make_shared<sdk::KeyBatch>(batch.take_keys());
-  flight.asked = asked;
-  auto made = std::make_shared<Flight>(std::move(flight));
-  made->items() = std::move(items);
-  core.launch(std::move(made));
-  const Transfer transfer(std::make_shared<Transfer::Impl>(x_impl->core, state));
-  if (!core.io().wait_for({*state}, deadline + kWaitGrace)) {
-    return Error{Outcome::deadline_exceeded, "the servers have not answered"};
+  std::vector<ExistsPart> parts;
+  size_t count = first_part_of(*view, x_impl->spec);
+  for (size_t first = 0; first < hashes.size(); first += parts.back().hashes, count *= 2) {
+    const auto part = hashes.subspan(first, std::min(count, hashes.size() - first));
+    const auto parsed = hashes_of(part);
+    if (!parsed) return parsed.error();
+    ExistsPart& asked = parts.emplace_back(*x_impl->state, *view, part.size());
+    asked.batch.add(*parsed);
+    if (const auto begun = asked.begin(x_impl->state, core, deadline); !begun) return begun.error();
+    if (asked.state != nullptr) {
+      asked.transfer = std::make_shared<Transfer::Impl>(x_impl->core, asked.state);
+    }
   }
-  return batch.judge(asked->answers, state->outcomes());
+  std::vector<bool> found;
+  found.reserve(hashes.size());
+  for (const ExistsPart& part : parts) {
+    const auto answered = part.answer(core, deadline);
+    if (!answered) return answered.error();
+    found.insert(found.end(), answered.value().begin(), answered.value().end());
+  }
+  return found;
 }
 
 Expected<MatchResult> Space::match(std::span<const BlockHash> hashes, CallOptions options) {

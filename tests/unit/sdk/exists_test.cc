@@ -157,6 +157,19 @@ TEST_F(ExistsTest, MoreKeysThanAnOperationCarries) {
   expect(chain.hashes, wanted);
 }
 
+// Keys are asked for in parts, the wrong one would be in the last.
+TEST_F(ExistsTest, AHashThatIsNoneIsNamedWhereverItStands) {
+  Chain chain = put_chain(1, 1000, 16);
+  for (const std::string& wrong : {std::string(), std::string(33, 'x')}) {
+    std::vector<BlockHash> hashes = chain.hashes;
+    hashes.back() = wrong;
+    const auto found = space->exists(hashes);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().outcome, Outcome::invalid_argument);
+    EXPECT_THAT(found.error().message, ::testing::HasSubstr("hashes[999]"));
+  }
+}
+
 TEST_F(ExistsTest, EveryShardMustBeThere) {
   start(2);
   space.emplace(open(3));
