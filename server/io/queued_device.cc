@@ -127,15 +127,17 @@ Status QueuedDevice::check(const IoOperation& wanted) const {
   const bool is_change = wanted.kind == IoKind::write || wanted.kind == IoKind::flush;
   if (is_change && !x_health.writable.is_ok()) return x_health.writable;
   if (wanted.kind == IoKind::flush) return Status::ok();
-  const std::string what = x_options.drive + ": " + std::string(kind_name(wanted.kind)) + " of " +
-                           std::to_string(wanted.bytes) + " bytes at " +
-                           std::to_string(wanted.offset);
+  const auto refused = [&](const char* why) {
+    return invalid_argument(x_options.drive + ": " + std::string(kind_name(wanted.kind)) + " of " +
+                            std::to_string(wanted.bytes) + " bytes at " +
+                            std::to_string(wanted.offset) + ": " + why);
+  };
   if (wanted.bytes == 0 || !is_aligned(wanted.offset) || !is_aligned(wanted.bytes) ||
       !is_aligned(reinterpret_cast<uintptr_t>(wanted.memory)))
-    return invalid_argument(what + ": not aligned to 4096 bytes, or empty");
+    return refused("not aligned to 4096 bytes, or empty");
   if (wanted.offset > x_options.capacity_bytes ||
       wanted.bytes > x_options.capacity_bytes - wanted.offset)
-    return invalid_argument(what + ": past the end of the drive");
+    return refused("past the end of the drive");
   return Status::ok();
 }
 

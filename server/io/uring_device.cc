@@ -98,11 +98,13 @@ UringDevice::UringDevice(std::unique_ptr<DriveFile> drive, const Options& option
       x_memory(options.registered_ranges_max),
       x_trimmer(*x_drive, event(), 1) {}
 
-// The kernel takes a ring apart some time after it was closed, and holds the file until then. Where
-// the drive hangs, the lock stays as long: its writes may still come.
+// The kernel takes a ring apart some time after it was closed, and would hold the drive until then.
+// Where the drive hangs, it does so, and the lock stays as long: writes may still come.
 UringDevice::~UringDevice() {
   close();
-  if (is_idle()) x_drive->unlock();
+  if (!is_idle()) return;
+  if (x_ring->has_fixed_file) io_uring_unregister_files(&x_ring->ring);
+  x_drive->unlock();
 }
 
 std::string UringDevice::description() const {
