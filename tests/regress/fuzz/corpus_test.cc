@@ -17,6 +17,9 @@
 #define LLVMFuzzerTestOneInput fuzz_link
 #include "tests/fuzz/fuzz_link.cc"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_region
+#include "tests/fuzz/fuzz_region.cc"
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_ucx_address
 #include "tests/fuzz/fuzz_ucx_address.cc"
 #undef LLVMFuzzerTestOneInput
@@ -118,6 +121,7 @@ struct Corpus {
 std::vector<Corpus> corpora() {
   return {{"bulk_frame", fuzz_bulk_frame, bulk_frame_seeds()},
           {"link", fuzz_link, link_seeds()},
+          {"region", fuzz_region, {}},
           {"ucx_address", fuzz_ucx_address, ucx_address_seeds()},
           {"wire", fuzz_wire, {}}};
 }

@@ -177,31 +177,61 @@ TEST(RegionFormat, bytes_of_anybody_hold_what_the_fuzzer_asks) {
   EXPECT_FALSE(check_region_input({}));
 }
 
-std::map<std::string, std::vector<std::byte>> seeds() {
-  PageBytes header, group;
-  encode_header({fuzz_stamp(), Lifetime::lasting}, header);
+std::vector<std::byte> group_of(std::vector<Entry> entries) {
   RegionPlan plan;
-  std::vector<Entry> entries = {entry_of(1, 5000), entry_of(2, kMiB)};
   EXPECT_EQ(plan.place(entries), entries.size());
-  encode_group(fuzz_stamp(), plan.group_offset(), entries, group);
+  PageBytes page;
+  encode_group(fuzz_stamp(), plan.group_offset(), entries, page);
+  return {page.begin(), page.end()};
+}
+
+std::vector<std::byte> footer_of(std::vector<Entry> entries) {
+  RegionPlan plan;
+  EXPECT_EQ(plan.place(entries), entries.size());
   std::vector<std::byte> footer(footer_bytes(entries.size()));
   encode_footer(fuzz_stamp(), entries, footer);
-  return {{"header", {header.begin(), header.end()}},
-          {"group", {group.begin(), group.end()}},
-          {"footer", footer}};
+  return footer;
+}
+
+struct Seed {
+  std::vector<std::byte> bytes;
+  bool is_taken;  // for a group or a footer
+};
+
+std::map<std::string, Seed> seeds() {
+  PageBytes header;
+  encode_header({fuzz_stamp(), Lifetime::lasting}, header);
+  const std::vector<Entry> two = {entry_of(1, 5000), entry_of(2, kMiB)};
+  std::vector<Entry> many;
+  for (uint64_t i = 0; i < kGroupEntriesMax; ++i)
+    many.push_back(entry_of(i, 1 + i * 4096));
+  auto cut = group_of(two);
+  cut.resize(2000);
+  auto overlapping = group_of(two);
+  store_le(overlapping.data() + kGroupHeadBytes + kEntryBytes + 168, uint32_t{2});
+  auto counted = footer_of(two);
+  store_le(counted.data() + counted.size() - kPageBytes + 4, kRegionEntriesMax + 1);
+  return {{"header", {{header.begin(), header.end()}, false}},
+          {"group", {group_of(two), true}},
+          {"group_full", {group_of(many), true}},
+          {"group_cut", {cut, false}},
+          {"group_overlapping", {overlapping, false}},
+          {"footer", {footer_of(two), true}},
+          {"footer_empty", {footer_of({}), true}},
+          {"footer_too_many", {counted, false}}};
 }
 
 // TARN_WRITE_CORPUS=1 writes them anew.
 TEST(RegionCorpus, seeds_are_what_is_written_and_are_taken) {
   const auto folder = std::filesystem::path(TARN_SOURCE_DIR) / "tests/fuzz/corpus/region";
-  for (const auto& [name, bytes] : seeds()) {
-    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (const auto& [name, seed] : seeds()) {
+    const std::string text(reinterpret_cast<const char*>(seed.bytes.data()), seed.bytes.size());
     if (std::getenv("TARN_WRITE_CORPUS") != nullptr)
       std::ofstream(folder / name, std::ios::binary) << text;
     std::ifstream in(folder / name, std::ios::binary);
     const std::string kept{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
     EXPECT_TRUE(kept == text) << name;
-    EXPECT_EQ(check_region_input(bytes), name != "header");
+    EXPECT_EQ(check_region_input(seed.bytes), seed.is_taken) << name;
   }
 }
 
