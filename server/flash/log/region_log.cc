@@ -1,0 +1,384 @@
+#include "server/flash/log/region_log.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+namespace tarn::flash {
+namespace {
+
+// Regions that are looked at together while a drive is recovered.
+constexpr size_t kRecoverTogether = 64;
+
+}  // namespace
+
+RegionLog::RegionLog(RegionLogOptions options) : x_options(options), x_device(*options.device) {
+  const uint64_t bytes = x_device.capacity_bytes();
+  TARN_CHECK(bytes >= io::kLabelAreaBytes + kRegionBytes);
+  x_regions.resize((bytes - io::kLabelAreaBytes) / kRegionBytes);
+  x_heads[0].lifetime = Lifetime::brief;
+  x_heads[1].lifetime = Lifetime::lasting;
+}
+
+uint64_t RegionLog::offset_of(uint32_t region) const {
+  return io::kLabelAreaBytes + uint64_t{region} * kRegionBytes;
+}
+
+io::IoOptions RegionLog::io_options(io::IoQueue queue, std::shared_ptr<const void> hold) const {
+  return {queue, x_options.clock->now() + x_options.deadline,
+          [hold = std::move(hold)]() mutable { hold.reset(); }};
+}
+
+// --- recovery
+
+void RegionLog::read_now(uint64_t offset, io::PageBuffer& into, Status* outcome) {
+  ++x_reads_left;
+  const Status taken = x_device.read(offset, into.bytes(), io_options(io::IoQueue::read, nullptr),
+                                     [this, outcome](Status status) {
+                                       *outcome = std::move(status);
+                                       --x_reads_left;
+                                     });
+  if (taken.is_ok()) return;
+  *outcome = taken;
+  --x_reads_left;
+}
+
+void RegionLog::wait_for_reads() {
+  x_device.poll();
+  while (x_reads_left > 0) {
+    pollfd ready = {x_device.event_fd(), POLLIN, 0};
+    const auto left =
+        std::chrono::duration_cast<Millis>(x_device.next_deadline() - x_options.clock->now());
+    ::poll(&ready, 1, static_cast<int>(std::clamp<int64_t>(left.count() + 1, 1, 1000)));
+    x_device.poll();
+  }
+}
+
+Status RegionLog::recover(const Found& found) {
+  TARN_ASSIGN_OR_RETURN(Headers headers, find_regions());
+  std::ranges::sort(headers, {}, [](const RegionHeader& each) { return each.stamp.epoch; });
+  if (!headers.empty()) x_epoch = headers.back().stamp.epoch;
+  for (const RegionHeader& header : headers)
+    x_regions[header.stamp.region] = {State::closed, header.stamp.epoch};
+  for (size_t first = 0; first < headers.size(); first += kRecoverTogether)
+    tell_regions(
+        std::span(headers).subspan(first, std::min(kRecoverTogether, headers.size() - first)),
+        found);
+  for (uint32_t region = 0; region < x_regions.size(); ++region)
+    if (x_regions[region].state == State::free) x_free.push_back(region);
+  return Status::ok();
+}
+
+Result<RegionLog::Headers> RegionLog::find_regions() {
+  Headers headers;
+  for (uint32_t first = 0; first < x_regions.size(); first += kRecoverTogether) {
+    const size_t count = std::min(kRecoverTogether, x_regions.size() - first);
+    std::vector<io::PageBuffer> pages(count, io::PageBuffer(kPageBytes));
+    std::vector<Status> read(count);
+    for (uint32_t i = 0; i < count; ++i)
+      read_now(offset_of(first + i), pages[i], &read[i]);
+    wait_for_reads();
+    for (uint32_t i = 0; i < count; ++i) {
+      if (!read[i].is_ok()) {
+        log::warn("region {} cannot be read and is not used: {}", first + i, read[i].to_string());
+        x_regions[first + i].state = State::closed;
+        continue;
+      }
+      const auto header =
+          decode_header(std::as_const(pages[i]).bytes(), x_options.drive, first + i);
+      if (header) headers.push_back(*header);
+      if (header.status().code() == Code::unsupported) return header.status();
+    }
+  }
+  return headers;
+}
+
+// By their footers, all at once; those that have none are scanned.
+void RegionLog::tell_regions(std::span<const RegionHeader> headers, const Found& found) {
+  std::vector<io::PageBuffer> footers(headers.size(), io::PageBuffer(kPageBytes));
+  std::vector<Status> read(headers.size());
+  for (size_t i = 0; i < headers.size(); ++i)
+    read_now(offset_of(headers[i].stamp.region) + kRegionBytes - kPageBytes, footers[i], &read[i]);
+  wait_for_reads();
+  for (size_t i = 0; i < headers.size(); ++i) {
+    if (!read[i].is_ok()) continue;
+    const auto bytes = decode_footer_bytes(headers[i].stamp, std::as_const(footers[i]).bytes());
+    if (!bytes) {
+      read[i] = bytes.status();
+    } else if (*bytes > kPageBytes) {
+      footers[i] = io::PageBuffer(*bytes);
+      read_now(offset_of(headers[i].stamp.region) + kRegionBytes - *bytes, footers[i], &read[i]);
+    }
+  }
+  wait_for_reads();
+  for (size_t i = 0; i < headers.size(); ++i) {
+    const auto entries = read[i].is_ok()
+                             ? decode_footer(headers[i].stamp, std::as_const(footers[i]).bytes())
+                             : Result<std::vector<Entry>>(read[i]);
+    if (entries) {
+      tell(headers[i], *entries, found);
+    } else {
+      scan(headers[i], found);
+    }
+  }
+}
+
+void RegionLog::scan(const RegionHeader& header, const Found& found) {
+  io::PageBuffer page(kPageBytes);
+  for (uint64_t at = kPageBytes; at + kPageBytes < kRegionBytes;) {
+    Status read;
+    read_now(offset_of(header.stamp.region) + at, page, &read);
+    wait_for_reads();
+    if (!read.is_ok()) return;
+    const auto group = decode_group(header.stamp, at, std::as_const(page).bytes());
+    if (!group) return;
+    tell(header, group->entries, found);
+    at = group->end;
+  }
+}
+
+void RegionLog::tell(const RegionHeader& header, std::span<const Entry> entries,
+                     const Found& found) {
+  for (const Entry& entry : entries)
+    found({header.stamp.region, header.stamp.epoch, entry.offset}, entry);
+}
+
+// --- appending
+
+Status RegionLog::append(LogBlock block, Kept kept) {
+  const uint64_t bytes = block.entry.header.payload_bytes;
+  if (bytes == 0 || bytes > kBlockBytesMax || block.payload.size() != bytes)
+    return invalid_argument("flash: the payload has not the size that its header says");
+  TARN_RETURN_IF_ERROR(x_device.health().writable);
+  Head& head = x_heads[static_cast<size_t>(block.lifetime)];
+  if (head.open == nullptr && x_free.empty()) return overloaded("flash: no region is free");
+  if (x_waiting_bytes + bytes > x_options.waiting_bytes_max)
+    return overloaded("flash: too many bytes wait to be written");
+  x_waiting_bytes += bytes;
+  head.waiting.push_back({std::move(block), std::move(kept)});
+  return Status::ok();
+}
+
+size_t RegionLog::turn() {
+  size_t done = 0;
+  for (;;) {
+    const size_t told = x_device.poll();
+    bool goes_on = told > 0;
+    for (Head& head : x_heads)
+      goes_on = advance(head) || goes_on;
+    if (!goes_on) return done;
+    ++done;
+  }
+}
+
+// True when something began.
+bool RegionLog::advance(Head& head) {
+  if (head.open != nullptr && !head.open->broken.is_ok() && head.open->groups.empty()) {
+    close_region(head);
+    return true;
+  }
+  if (head.waiting.empty()) return false;
+  if (head.open == nullptr) return begin_region(head);
+  if (!head.open->is_begun || !head.open->broken.is_ok()) return false;
+  return head.open->groups.size() < kGroupsMax && begin_group(head);
+}
+
+bool RegionLog::begin_region(Head& head) {
+  if (x_free.empty()) {
+    refuse_waiting(head, overloaded("flash: no region is free"));
+    return false;
+  }
+  const uint32_t region = x_free.front();
+  x_free.pop_front();
+  x_regions[region] = {State::open, ++x_epoch};
+  const auto open = head.open = std::make_shared<Open>();
+  open->stamp = {x_options.drive, region, x_epoch};
+  const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
+  encode_header({open->stamp, head.lifetime}, Page(page->bytes()));
+  const auto begun = [open](Status status) {
+    open->is_begun = status.is_ok();
+    open->broken = std::move(status);
+  };
+  // Durable before its first group: an older header would stand for an older life.
+  const Status taken = write(offset_of(region), page->bytes(), page, [this, begun](Status status) {
+    if (status.is_ok()) status = x_device.flush(io_options(io::IoQueue::destage, nullptr), begun);
+    if (!status.is_ok()) begun(std::move(status));
+  });
+  if (!taken.is_ok()) begun(taken);
+  return true;
+}
+
+bool RegionLog::begin_group(Head& head) {
+  const auto open = head.open;
+  std::vector<Entry> entries;
+  uint64_t bytes = 0;
+  for (const Waiting& each : head.waiting) {
+    bytes += stored_bytes(each.block.entry);
+    if (!entries.empty() && (bytes > kGroupBytesMax || entries.size() == kGroupEntriesMax)) break;
+    entries.push_back(each.block.entry);
+  }
+  const size_t placed = open->plan.place(entries);
+  if (placed == 0) {
+    // Full: its footer follows when all of it is acknowledged.
+    if (!open->groups.empty()) return false;
+    close_region(head);
+    return true;
+  }
+  const auto group = std::make_shared<Group>();
+  for (size_t i = 0; i < placed; ++i) {
+    Waiting& waiting = head.waiting.front();
+    waiting.block.entry = entries[i];
+    x_waiting_bytes -= entries[i].header.payload_bytes;
+    group->blocks.push_back(std::move(waiting));
+    head.waiting.pop_front();
+  }
+  open->groups.push_back(group);
+  write_group(open, group);
+  return true;
+}
+
+void RegionLog::write_group(const std::shared_ptr<Open>& open,
+                            const std::shared_ptr<Group>& group) {
+  const uint64_t region = offset_of(open->stamp.region);
+  const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
+  std::vector<Entry> entries;
+  for (const Waiting& each : group->blocks)
+    entries.push_back(each.block.entry);
+  const uint64_t at = entries.front().offset - kPageBytes;
+  encode_group(open->stamp, at, entries, Page(page->bytes()));
+  const auto on_end = [this, open, group](const Status& status) {
+    on_written(open, group, status);
+  };
+  group->writes_left = 1 + group->blocks.size();
+  const auto begin = [&](uint64_t offset, std::span<const std::byte> bytes,
+                         std::shared_ptr<const void> hold) {
+    const Status taken = write(region + offset, bytes, std::move(hold), on_end);
+    if (!taken.is_ok()) on_end(taken);
+  };
+  begin(at, page->bytes(), page);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    LogBlock& block = group->blocks[i].block;
+    begin(entries[i].offset, {block.payload.data(), stored_bytes(entries[i])},
+          std::move(block.hold));
+  }
+}
+
+void RegionLog::on_written(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group,
+                           const Status& outcome) {
+  if (group->outcome.is_ok()) group->outcome = outcome;
+  if (--group->writes_left > 0) return;
+  if (!group->outcome.is_ok()) return end_group(open, group, group->outcome);
+  const Status taken =
+      x_device.flush(io_options(io::IoQueue::destage, nullptr),
+                     [this, open, group](Status status) { end_group(open, group, status); });
+  if (!taken.is_ok()) end_group(open, group, taken);
+}
+
+void RegionLog::end_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group,
+                          const Status& outcome) {
+  group->outcome = outcome;
+  group->has_ended = true;
+  acknowledge(*open);
+}
+
+// In the order of the log: a scan ends at the first group that is not whole.
+void RegionLog::acknowledge(Open& open) {
+  while (!open.groups.empty() && open.groups.front()->has_ended) {
+    const auto group = open.groups.front();
+    open.groups.pop_front();
+    if (open.broken.is_ok()) open.broken = group->outcome;
+    for (Waiting& each : group->blocks) {
+      const Entry& entry = each.block.entry;
+      if (open.broken.is_ok()) open.kept.push_back(entry);
+      each.kept(open.broken.is_ok()
+                    ? Result<LogPlace>(LogPlace{open.stamp.region, open.stamp.epoch, entry.offset})
+                    : Result<LogPlace>(open.broken));
+    }
+  }
+}
+
+// The footer spares a scan; without it nothing is lost.
+void RegionLog::close_region(Head& head) {
+  const auto open = std::exchange(head.open, nullptr);
+  x_regions[open->stamp.region].state = State::closed;
+  if (!open->is_begun) refuse_waiting(head, open->broken);
+  if (!x_device.health().writable.is_ok()) return;
+  const auto footer = std::make_shared<io::PageBuffer>(footer_bytes(open->kept.size()));
+  encode_footer(open->stamp, open->kept, footer->bytes());
+  const uint64_t at = offset_of(open->stamp.region) + kRegionBytes - footer->bytes().size();
+  const Status taken = write(at, footer->bytes(), footer, [](Status status) {
+    if (!status.is_ok()) log::warn("a region has no footer: {}", status.to_string());
+  });
+  if (!taken.is_ok()) log::warn("a region has no footer: {}", taken.to_string());
+}
+
+void RegionLog::refuse_waiting(Head& head, const Status& why) {
+  for (Waiting& each : std::exchange(head.waiting, {})) {
+    x_waiting_bytes -= each.block.entry.header.payload_bytes;
+    each.kept(why);
+  }
+}
+
+Status RegionLog::write(uint64_t offset, std::span<const std::byte> from,
+                        std::shared_ptr<const void> hold, io::IoDone done) {
+  return x_device.write(offset, from, io_options(io::IoQueue::destage, std::move(hold)),
+                        std::move(done));
+}
+
+// --- reading and reclaiming
+
+Status RegionLog::read(const LogPlace& place, std::span<std::byte> into,
+                       std::function<void()> freed, io::IoDone done) {
+  const auto is_there = [this, place] {
+    return place.region < x_regions.size() && place.epoch > 0 &&
+           x_regions[place.region].epoch == place.epoch;
+  };
+  if (!is_there()) return not_found("flash: the region has a new life");
+  if (place.offset < kPageBytes || into.size() > kRegionBytes ||
+      place.offset > kRegionBytes - into.size())
+    return invalid_argument("flash: no such place in a region");
+  io::IoOptions options = {io::IoQueue::read, x_options.clock->now() + x_options.deadline,
+                           std::move(freed)};
+  return x_device.read(offset_of(place.region) + place.offset, into, std::move(options),
+                       [is_there, done = std::move(done)](Status status) {
+                         if (status.is_ok() && !is_there())
+                           status = not_found("flash: the region has a new life");
+                         done(std::move(status));
+                       });
+}
+
+Status RegionLog::reclaim(uint32_t region, io::IoDone done) {
+  if (region >= x_regions.size() || x_regions[region].state != State::closed)
+    return conflict("flash: region " + std::to_string(region) + " is not a closed one");
+  const auto trimmed = [this, region, done = std::move(done)](Status status) {
+    x_regions[region].state = State::free;
+    x_free.push_back(region);
+    done(std::move(status));
+  };
+  TARN_RETURN_IF_ERROR(x_device.discard(offset_of(region), kRegionBytes,
+                                        io_options(io::IoQueue::reclaim, nullptr), trimmed));
+  x_regions[region] = {State::trimming, 0};
+  return Status::ok();
+}
+
+RegionCounts RegionLog::counts() const {
+  RegionCounts counts;
+  for (const Region& region : x_regions) {
+    counts.free += region.state == State::free ? 1 : 0;
+    counts.open += region.state == State::open ? 1 : 0;
+    counts.closed += region.state == State::closed ? 1 : 0;
+  }
+  return counts;
+}
+
+bool RegionLog::is_idle() const {
+  return x_device.is_idle() && std::ranges::all_of(x_heads, [](const Head& head) {
+           return head.waiting.empty() && (head.open == nullptr || head.open->groups.empty());
+         });
+}
+
+}  // namespace tarn::flash
