@@ -55,7 +55,7 @@ bool comes_back(BlockDevice& device) {
 }
 
 [[noreturn]] void leave(const std::string& what) {
-  std::cerr << what << std::endl;
+  std::cerr << what << '\n';
   std::_Exit(testing::Test::HasFailure() ? 1 : 0);
 }
 
