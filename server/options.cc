@@ -34,6 +34,11 @@ void add_storage(config::Schema& schema) {
                    "Of dram_bytes, how much is made ready in the background from the start on; "
                    "the rest waits until it is needed, and first puts may wait for it.");
   schema.add_bytes("tenant_dram_bytes", 0, "Memory that one tenant may take; 0: no such cap.");
+  schema.add_list("flash_paths", {},
+                  "Drives of the flash tier: files that are made, or raw block devices; empty: no "
+                  "flash tier.");
+  schema.add_bytes("flash_bytes", 0, "Size of each of flash_paths; 0: all of a raw device.",
+                   {0, 1ull << 50});
   schema.add_uint("lanes", 0,
                   "Threads that serve blocks; 0: as many as lane_cpus, or half of the processors.",
                   {0, ring::kLanesMax});
@@ -136,6 +141,8 @@ Result<ServerOptions> server_options(const config::Values& values) {
   options.dram_bytes = values.get_bytes("dram_bytes");
   options.dram_ready_bytes = values.get_bytes("dram_ready_bytes");
   options.tenant_dram_bytes = values.get_bytes("tenant_dram_bytes");
+  options.flash_paths = values.get_list("flash_paths");
+  options.flash_bytes = values.get_bytes("flash_bytes");
   options.lanes = static_cast<uint32_t>(values.get_uint("lanes"));
   options.data_dir = values.get_string("data_dir");
   options.secrets_dir = values.get_string("secrets_dir");
@@ -169,6 +176,9 @@ Status validate(const ServerOptions& options) {
     return invalid_argument("dram_bytes: at least 64 MiB for each of the " + std::to_string(lanes) +
                             " lanes");
   }
+  const std::set<std::string> drives(options.flash_paths.begin(), options.flash_paths.end());
+  if (drives.size() != options.flash_paths.size() || drives.contains(""))
+    return invalid_argument("flash_paths: a drive is named twice, or has no name");
   if (!options.lane_cpus.empty()) TARN_RETURN_IF_ERROR(check_lane_cpus(options));
   return options.is_polling ? check_polling(options) : Status::ok();
 }

@@ -20,9 +20,11 @@ struct ServerOptions {
   std::string domain;  // empty: a failure domain of its own
   uint32_t weight = 100;
   uint64_t dram_bytes = kGiB;
-  uint64_t dram_ready_bytes = 0;   // made ready from the start on, in the background
-  uint64_t tenant_dram_bytes = 0;  // of one tenant; 0: no cap of its own
-  uint32_t lanes = 0;              // 0: as many as lane_cpus, or half of the processors
+  uint64_t dram_ready_bytes = 0;         // made ready from the start on, in the background
+  uint64_t tenant_dram_bytes = 0;        // of one tenant; 0: no cap of its own
+  std::vector<std::string> flash_paths;  // drives of the flash tier; empty: none
+  uint64_t flash_bytes = 0;              // of each; 0: all of a raw drive
+  uint32_t lanes = 0;                    // 0: as many as lane_cpus, or half of the processors
   std::string data_dir;
   std::string secrets_dir;
   bool insecure_loopback = false;

@@ -18,7 +18,9 @@
 #include "common/fabric/ucx_settings.h"
 #include "common/memory/size_class.h"
 #include "common/metrics/endpoint.h"
+#include "common/ring/position.h"
 #include "common/rpc/credentials.h"
+#include "server/flash/drive/flash_drives.h"
 #include "server/lane/lane.h"
 #include "server/rpc/backup_connector.h"
 #include "server/rpc/cluster_link.h"
@@ -132,6 +134,8 @@ struct Server::Parts {
   std::vector<std::unique_ptr<fabric::LocalPort>> local_ports;
   std::vector<std::shared_ptr<fabric::LocalMemory>> shown;  // by lane
   FabricTerms terms;
+  std::unique_ptr<flash::FlashDrives> drives;  // null: no flash tier
+  Epoch floors_known;                          // of the config that they were recovered under
   std::unique_ptr<BackupConnector> connector;
   std::vector<std::unique_ptr<lane::Lane>> lanes;
   std::unique_ptr<Connections> connections;
@@ -146,6 +150,7 @@ struct Server::Parts {
   std::atomic<bool> wants_drain{false};
   std::atomic<bool> is_drained{false};
   std::atomic<bool> closed{false};
+  std::atomic<bool> lanes_are_open{false};
   mutable Mutex failure_mutex;
   Status failure TARN_GUARDED_BY(failure_mutex);
 
@@ -155,6 +160,8 @@ struct Server::Parts {
   Status open_local_ports();
   Result<std::shared_ptr<fabric::UcxContext>> open_context(fabric::Kind kind,
                                                            std::string& settings);
+  Status open_flash();
+  void on_dropped(std::vector<block::BlockHeader> headers);
   Status open_lanes();
   Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(uint16_t lane);
   void follow_slabs(store::SlotAllocatorOptions& memory,
@@ -298,6 +305,8 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
   follow_slabs(made.memory, shown[number]);
   made.descent = &descent;
   made.on_blocked = [this](const store::MakeWay& wanted) { ask_lanes(wanted); };
+  made.drives = drives.get();
+  made.floors_known = floors_known;
   made.events = events.get();
   made.registry = &registry;
   made.wire_up = connector->wire_up_for([this, number] { return lanes[number].get(); });
@@ -313,6 +322,43 @@ void Server::Parts::ask_lanes(const store::MakeWay& wanted) {
   }
 }
 
+Status Server::Parts::open_flash() {
+  if (options.flash_paths.empty()) return Status::ok();
+  const auto kept = read_last_config(last_config_place());
+  const std::vector<ring::Floor> floors = kept ? kept->floors : std::vector<ring::Floor>();
+  if (kept) floors_known = kept->epoch;
+  flash::FlashDrivesOptions made;
+  made.paths = options.flash_paths;
+  made.bytes = options.flash_bytes;
+  made.registry = &registry;
+  made.is_wanted = [floors](const flash::Entry& entry) {
+    const block::BlockKey& key = entry.header.key;
+    return std::none_of(floors.begin(), floors.end(), [&](const ring::Floor& floor) {
+      return entry.put_in < floor.epoch && key.tenant == floor.tenant &&
+             (floor.space.is_zero() || key.space == floor.space);
+    });
+  };
+  made.on_dropped = [this](std::vector<block::BlockHeader> headers) {
+    on_dropped(std::move(headers));
+  };
+  TARN_ASSIGN_OR_RETURN(drives, flash::FlashDrives::open(made));
+  log::info("flash: {} blocks are there", drives->index().blocks());
+  return Status::ok();
+}
+
+// On a drive's thread.
+void Server::Parts::on_dropped(std::vector<block::BlockHeader> headers) {
+  std::vector<std::vector<block::BlockHeader>> by_lane(options.lanes);
+  for (block::BlockHeader& header : headers) {
+    events->append({header, true, store::Medium::flash});
+    const Position position = ring::position_of(header.key.tenant, header.key.space, header.anchor);
+    by_lane[ring::lane_of(position, static_cast<uint16_t>(options.lanes))].push_back(header);
+  }
+  if (!lanes_are_open.load()) return;
+  for (size_t lane = 0; lane < by_lane.size(); ++lane)
+    if (!by_lane[lane].empty()) (void)lanes[lane]->on_dropped(std::move(by_lane[lane]));
+}
+
 Status Server::Parts::open_lanes() {
   bulk = std::make_unique<fabric::GrpcBulkService>(bulk_door(*authenticator, registry));
   open_ucx();
@@ -323,6 +369,7 @@ Status Server::Parts::open_lanes() {
     TARN_ASSIGN_OR_RETURN(auto lane, open_lane(static_cast<uint16_t>(number)));
     lanes.push_back(std::move(lane));
   }
+  lanes_are_open.store(true);
   return Status::ok();
 }
 
@@ -341,6 +388,7 @@ Status Server::Parts::open_services() {
   made.incarnation = sessions->incarnation();
   made.lanes = all_lanes();
   made.connections = connections.get();
+  made.drives = drives.get();
   made.events = events.get();
   made.registry = &registry;
   made.authenticator = authenticator.get();
@@ -491,6 +539,7 @@ void Server::Parts::close() {
   if (events != nullptr) events->close();
   for (const auto& lane : lanes)
     lane->close();
+  if (drives != nullptr) drives->close();
   if (bulk != nullptr) bulk->close_all();
   if (rpc_server != nullptr) rpc_server->close();
 }
@@ -502,6 +551,7 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
   Parts& parts = *server->x_parts;
   parts.options = std::move(options);
   TARN_RETURN_IF_ERROR(parts.open_storage());
+  TARN_RETURN_IF_ERROR(parts.open_flash());
   TARN_RETURN_IF_ERROR(parts.open_lanes());
   TARN_RETURN_IF_ERROR(parts.open_services());
   TARN_RETURN_IF_ERROR(parts.join_cluster());

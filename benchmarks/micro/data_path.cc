@@ -183,7 +183,7 @@ struct DataPath::Server {
     };
     options.on_change = [this](const store::BlockChange& change) {
       events.append(change);
-      service->on_change(change);
+      if (change.removed) service->on_gone(change.header);
     };
     tier = std::make_unique<store::DramTier>(options);
     desk = std::make_unique<lane::Desk>(lane::Desk::Place{}, system_clock(), *tier, metrics);

@@ -19,7 +19,8 @@ constexpr uint32_t kTrailerMagic = 0x464e5254;  // "TRNF"
 constexpr size_t kCrcAt = kPageBytes - 4;
 
 constexpr size_t kExpiresAt = block::kBlockHeaderBytes;
-constexpr size_t kOffsetAt = kExpiresAt + 8;
+constexpr size_t kPutInAt = kExpiresAt + 8;
+constexpr size_t kOffsetAt = kPutInAt + 8;
 constexpr size_t kParentSizeAt = kOffsetAt + 4;
 constexpr size_t kParentAt = kParentSizeAt + 4;
 static_assert(kParentAt + kHashBytesMax == kEntryBytes);
@@ -50,6 +51,7 @@ void encode_entry(const Entry& entry, std::byte* at) {
   const block::EncodedBlockHeader header = block::encode(entry.header);
   std::memcpy(at, header.data(), header.size());
   store_le(at + kExpiresAt, entry.expires_unix_ms);
+  store_le(at + kPutInAt, entry.put_in.value);
   store_le(at + kOffsetAt, static_cast<uint32_t>(entry.offset / kPageBytes));
   store_le(at + kParentSizeAt, entry.parent.size);
   std::memcpy(at + kParentAt, entry.parent.bytes.data(), entry.parent.size);
@@ -59,6 +61,7 @@ Result<Entry> decode_entry(const std::byte* at) {
   Entry entry;
   TARN_ASSIGN_OR_RETURN(entry.header, block::decode(Bytes(at, block::kBlockHeaderBytes)));
   entry.expires_unix_ms = load_le<int64_t>(at + kExpiresAt);
+  entry.put_in = {load_le<uint64_t>(at + kPutInAt)};
   entry.offset = load_le<uint32_t>(at + kOffsetAt) * kPageBytes;
   entry.parent.size = load_le<uint8_t>(at + kParentSizeAt);
   if (entry.parent.size > kHashBytesMax) return corrupt("region: size of a parent's hash");

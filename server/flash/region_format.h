@@ -19,7 +19,7 @@ namespace tarn::flash {
 inline constexpr uint32_t kContentFormat = 1;
 inline constexpr uint64_t kRegionBytes = 128 * kMiB;
 inline constexpr uint64_t kPageBytes = 4096;
-inline constexpr uint64_t kEntryBytes = 208;
+inline constexpr uint64_t kEntryBytes = 216;
 inline constexpr uint64_t kGroupHeadBytes = 16;
 // The most entries of a group and of a region.
 inline constexpr uint32_t kGroupEntriesMax = (kPageBytes - kGroupHeadBytes - 4) / kEntryBytes;
@@ -51,6 +51,7 @@ struct Entry {
   block::BlockHeader header;
   block::BlockHash parent;      // empty for none
   int64_t expires_unix_ms = 0;  // 0 for never
+  Epoch put_in;                 // of the config: a floor above it has removed the block
   uint64_t offset = 0;          // of the payload, from the region's first byte
 
   friend bool operator==(const Entry&, const Entry&) = default;

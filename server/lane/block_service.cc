@@ -181,10 +181,12 @@ void BlockService::set_view(ClusterViewPtr view) {
   });
 }
 
-void BlockService::on_change(const store::BlockChange& change) {
-  if (!change.removed) return;
-  x_desk.metrics.evicted_blocks.add();
-  x_puts.on_removed(change.header, x_is_asked);
+void BlockService::on_gone(const block::BlockHeader& header) {
+  x_puts.on_removed(header, x_is_asked);
+}
+
+void BlockService::on_removed(const block::BlockHeader& header) {
+  x_puts.on_removed(header, true);
 }
 
 size_t BlockService::tick(Instant now) {

@@ -30,8 +30,9 @@ class BlockService {
   // A new epoch. Peers whose tickets the config revokes are closed.
   void set_view(ClusterViewPtr view);
 
-  // To be told of each change of the tier.
-  void on_change(const store::BlockChange& change);
+  // A block is kept here no more; the second: because somebody has asked for that.
+  void on_gone(const block::BlockHeader& header);
+  void on_removed(const block::BlockHeader& header);
 
   // What time brings; returns what it did. Call it on every turn of the thread.
   size_t tick(Instant now);

@@ -75,8 +75,15 @@ uint64_t GetService::bytes_of(const wire::GetRequest& request, const TenantId& t
   return bytes;
 }
 
-block::BlockKey GetService::key_of(const Work& work) const {
-  const wire::GetItem& item = work.request.items[work.next];
+// As many as may be sent at once; those before them have had their turn.
+void GetService::read_ahead(const Work& work) const {
+  const size_t end = std::min<size_t>(work.next + kSendsPerGetMax, work.request.items.size());
+  for (size_t item = work.next == 0 ? 1 : end - 1; item < end; ++item)
+    x_desk.tier.read_ahead(key_of(work, item));
+}
+
+block::BlockKey GetService::key_of(const Work& work, size_t index) {
+  const wire::GetItem& item = work.request.items[index];
   return {work.tenant, work.request.head.space, item.shard, item.hash};
 }
 
@@ -97,7 +104,8 @@ void GetService::step(Peer& peer) {
     return;
   }
   work.is_reading = work.is_stepping = true;
-  x_desk.tier.read(key_of(work), [this, &work](Result<store::Pin> pin) {
+  if (x_desk.reads_ahead) read_ahead(work);
+  x_desk.tier.read(key_of(work, work.next), work.deadline, [this, &work](Result<store::Pin> pin) {
     work.is_reading = false;
     on_read(work, std::move(pin));
     if (work.is_stepping) return;

@@ -100,7 +100,8 @@ class GetService {
   void flush_misses(Work& work);
   void give_up_rest(Work& work, Code code);
   void finish_if_done(Work& work);
-  block::BlockKey key_of(const Work& work) const;
+  void read_ahead(const Work& work) const;
+  static block::BlockKey key_of(const Work& work, size_t index);
 
   Desk& x_desk;
   Turns& x_turns;

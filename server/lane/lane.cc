@@ -24,16 +24,6 @@ constexpr Nanos kRatesEvery = std::chrono::seconds(1);
 // After close, what is still in flight has this long to call back.
 constexpr Nanos kDrainMax = std::chrono::seconds(3);
 
-store::DramTierOptions tier_options(const LaneOptions& options, store::ChangeSink on_change) {
-  store::DramTierOptions made;
-  made.memory = options.memory;
-  made.on_change = std::move(on_change);
-  made.lane = options.lane;
-  made.descent = options.descent;
-  made.on_blocked = options.on_blocked;
-  return made;
-}
-
 // Null for a port of another kind.
 fabric::LocalPort* local_of(fabric::Port& port) {
   const bool is_local = port.kind() == fabric::Kind::local;
@@ -55,26 +45,26 @@ Result<std::unique_ptr<Lane>> Lane::open(LaneOptions options) {
   const int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd < 0) return unavailable("no epoll for a lane");
   auto lane = std::unique_ptr<Lane>(
-      new Lane(std::move(options), std::make_unique<Inbox>(std::move(event)), epoll_fd));
+      new Lane(std::move(options), std::make_shared<thread::Inbox>(std::move(event)), epoll_fd));
   lane->x_thread = std::thread([raw = lane.get()] { raw->run(); });
   return lane;
 }
 
-Lane::Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd)
+Lane::Lane(LaneOptions options, std::shared_ptr<thread::Inbox> inbox, int epoll_fd)
     : x_options(std::move(options)),
       x_clock(*x_options.clock),
       x_inbox(std::move(inbox)),
       x_epoll_fd(epoll_fd),
       x_metrics(*x_options.registry, x_options.lane),
       x_fabric_metrics(*x_options.registry, x_options.lane),
-      x_tier(tier_options(x_options,
-                          [this](const store::BlockChange& change) {
-                            x_options.events->append(change);
-                            x_service.on_change(change);
-                          })),
-      x_desk({x_options.lane, x_options.lane_count}, x_clock, x_tier, x_metrics),
+      x_tier_metrics(*x_options.registry, x_options.lane),
+      x_tier(dram_options()),
+      x_store(tiers_options()),
+      x_desk({x_options.lane, x_options.lane_count}, x_clock,
+             x_options.drives == nullptr ? static_cast<store::Tier&>(x_tier) : x_store, x_metrics),
       x_backups(x_desk, x_options.wire_up),
       x_service(x_desk, x_backups) {
+  x_desk.reads_ahead = x_options.drives != nullptr;
   watch(x_inbox->event_fd());
   for (const auto& port : x_options.ports) {
     x_port_infos.push_back({port->kind(), port->address(), port->transport()});
@@ -87,6 +77,45 @@ Lane::Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd)
     }
     watch(port->event_fd());
   }
+}
+
+store::DramTierOptions Lane::dram_options() {
+  store::DramTierOptions made;
+  made.memory = x_options.memory;
+  made.on_change = [this](const store::BlockChange& change) { on_dram_change(change); };
+  made.lane = x_options.lane;
+  made.descent = x_options.descent;
+  made.on_blocked = x_options.on_blocked;
+  if (x_options.drives == nullptr) return made;
+  made.on_evicted = [this](store::Pin& block, const block::BlockHash& parent) {
+    x_store.on_evicted(block, parent);
+  };
+  return made;
+}
+
+tiers::TieredStoreOptions Lane::tiers_options() {
+  tiers::TieredStoreOptions made;
+  made.dram = &x_tier;
+  made.drives = x_options.drives;
+  made.home = x_inbox;
+  made.on_change = [this](const store::BlockChange& change) { on_flash_change(change); };
+  made.on_lost = [this](const block::BlockHeader& header) { x_service.on_gone(header); };
+  made.floors_known = x_options.floors_known;
+  made.writing_bytes_max = std::min(made.writing_bytes_max, x_options.memory.cap_bytes / 8);
+  return made;
+}
+
+void Lane::on_dram_change(const store::BlockChange& change) {
+  x_options.events->append(change);
+  if (!change.removed) return;
+  x_metrics.evicted_blocks.add();
+  if (!x_store.is_below(change.header.key)) x_service.on_gone(change.header);
+}
+
+void Lane::on_flash_change(const store::BlockChange& change) {
+  x_options.events->append(change);
+  const bool is_gone = change.removed && x_tier.find(change.header.key) == nullptr;
+  if (is_gone) x_service.on_removed(change.header);
 }
 
 // A block that is viewed stays for as long as the peer likes, not for as long as its get lasts.
@@ -133,6 +162,7 @@ size_t Lane::turn() {
   for (const auto& port : x_options.ports)
     done += port->progress();
   const Instant now = x_clock.now();
+  done += x_store.tick(now);
   done += x_backups.tick(now);
   done += x_service.tick(now);
   if (now >= x_stats_due) {
@@ -165,7 +195,7 @@ void Lane::drain_and_leave() {
   x_backups.close();
   const Instant end = x_clock.now() + kDrainMax;
   const auto is_idle = [this] {
-    return x_service.is_idle() && x_backups.is_idle() &&
+    return x_service.is_idle() && x_backups.is_idle() && x_store.is_idle() &&
            std::all_of(x_options.ports.begin(), x_options.ports.end(),
                        [](const auto& port) { return port->idle(); });
   };
@@ -189,6 +219,7 @@ void Lane::close() {
 void Lane::publish_stats(Instant now) {
   publish_rates(now);
   publish_fabric();
+  x_tier_metrics.publish(x_store.counters());
   const store::TierUsage usage = x_tier.usage();
   x_memory_bytes.store(usage.memory_bytes, std::memory_order_relaxed);
   x_payload_bytes.store(usage.payload_bytes, std::memory_order_relaxed);
@@ -303,6 +334,7 @@ Status Lane::set_view(ClusterViewPtr view) {
     for (const ring::Floor& floor : view->config.floors) {
       if (floor.epoch > known) x_tier.remove_all(floor.tenant, floor.space);
     }
+    x_store.on_config(view->epoch(), view->config.floors);
   });
 }
 
@@ -312,6 +344,13 @@ Status Lane::set_ticket_grace(Millis grace) {
 
 Status Lane::make_way(const store::MakeWay& wanted) {
   return post([this, wanted] { (void)x_tier.make_way(wanted); });
+}
+
+Status Lane::on_dropped(std::vector<block::BlockHeader> headers) {
+  return post_news([this, headers = std::move(headers)] {
+    for (const block::BlockHeader& header : headers)
+      if (x_desk.tier.find(header.key) == nullptr) x_service.on_gone(header);
+  });
 }
 
 Result<Lane::ScanChunk> Lane::scan(store::PositionRange range, size_t limit, Nanos timeout) {

@@ -15,9 +15,11 @@
 #include "server/lane/backups.h"
 #include "server/lane/block_service.h"
 #include "server/lane/fabric_metrics.h"
-#include "server/lane/inbox.h"
+#include "server/lane/tier_metrics.h"
 #include "server/store/dram_tier.h"
 #include "server/store/event_log.h"
+#include "server/thread/inbox.h"
+#include "server/tiers/tiered_store.h"
 
 namespace tarn::lane {
 
@@ -29,9 +31,11 @@ struct LaneOptions {
   store::SlotAllocatorOptions memory;
   store::Descent* descent = nullptr;  // of all lanes; outlives them. Null: this is the only lane
   std::function<void(const store::MakeWay&)> on_blocked;  // as of DramTierOptions
-  store::EventLog* events = nullptr;                      // outlives the lane
-  metrics::Registry* registry = nullptr;                  // outlives the lane
-  WireUp wire_up;                                         // called on the lane's thread
+  flash::FlashDrives* drives = nullptr;                   // outlive the lane; null: no flash
+  Epoch floors_known;                 // of the config whose floors the drives were recovered under
+  store::EventLog* events = nullptr;  // outlives the lane
+  metrics::Registry* registry = nullptr;  // outlives the lane
+  WireUp wire_up;                         // called on the lane's thread
   std::vector<std::unique_ptr<fabric::Port>> ports;
   const Clock* clock = &system_clock();
 };
@@ -61,9 +65,9 @@ class Lane {
   Lane& operator=(const Lane&) = delete;
 
   // Hands work to the lane's thread. Returns: ok, overloaded, unavailable (closed).
-  Status post(Inbox::Task task) { return x_inbox->post(std::move(task)); }
+  Status post(thread::Inbox::Task task) { return x_inbox->post(std::move(task)); }
   // The same for what nobody would repeat; see Inbox.
-  Status post_news(Inbox::Task task) { return x_inbox->post_news(std::move(task)); }
+  Status post_news(thread::Inbox::Task task) { return x_inbox->post_news(std::move(task)); }
 
   // The same, and waits for its end. Returns: what the task returned, overloaded, unavailable,
   // deadline_exceeded (it runs later nevertheless, so what it refers to must live until then).
@@ -82,7 +86,10 @@ class Lane {
   // Another lane wants blocks to go that continue one of its own. Returns: as post.
   Status make_way(const store::MakeWay& wanted);
 
-  // For the visible blocks of the range, about `limit` of them at a time.
+  // Blocks that flash has dropped: their copies elsewhere go too, unless dram has them.
+  Status on_dropped(std::vector<block::BlockHeader> headers);
+
+  // For the blocks in dram of the range, about `limit` of them at a time.
   struct ScanChunk {
     std::vector<block::BlockHeader> blocks;
     std::optional<Position> next;
@@ -103,7 +110,7 @@ class Lane {
   void close();
 
  private:
-  Lane(LaneOptions options, std::unique_ptr<Inbox> inbox, int epoll_fd);
+  Lane(LaneOptions options, std::shared_ptr<thread::Inbox> inbox, int epoll_fd);
 
   void run();
   size_t turn();
@@ -117,15 +124,21 @@ class Lane {
   void publish_stats(Instant now);
   void publish_rates(Instant now);
   void publish_fabric();
+  store::DramTierOptions dram_options();
+  tiers::TieredStoreOptions tiers_options();
+  void on_dram_change(const store::BlockChange& change);
+  void on_flash_change(const store::BlockChange& change);
 
   LaneOptions x_options;
   const Clock& x_clock;
-  std::unique_ptr<Inbox> x_inbox;
+  std::shared_ptr<thread::Inbox> x_inbox;
   const int x_epoll_fd;
   std::vector<PortInfo> x_port_infos;
   LaneMetrics x_metrics;
   FabricMetrics x_fabric_metrics;
+  TierMetrics x_tier_metrics;
   store::DramTier x_tier;
+  tiers::TieredStore x_store;
   Desk x_desk;
   Backups x_backups;
   BlockService x_service;

@@ -171,7 +171,7 @@ void PutService::keep(Work& work) {
     answer(work, 1, nullptr);
     return;
   }
-  x_desk.tier.read(work.key, [this, &work](Result<store::Pin> pin) {
+  x_desk.tier.read(work.key, work.deadline, [this, &work](Result<store::Pin> pin) {
     if (!pin) {
       refuse(work, unavailable("the block went before it was replicated"));
       return;

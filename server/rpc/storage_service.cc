@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/ring/position.h"
 #include "common/rpc/convert.h"
 #include "common/rpc/status.h"
 #include "server/rpc/door.h"
@@ -47,7 +48,19 @@ v1::FabricKind to_proto(fabric::Kind kind) {
   return v1::FABRIC_KIND_UNSPECIFIED;
 }
 
-void fill(const block::BlockHeader& header, v1::StoredBlock* block) {
+v1::Tier to_proto(store::Medium medium) {
+  switch (medium) {
+    case store::Medium::dram:
+      return v1::TIER_DRAM;
+    case store::Medium::flash:
+      return v1::TIER_FLASH;
+    case store::Medium::object:
+      return v1::TIER_OBJECT;
+  }
+  return v1::TIER_UNSPECIFIED;
+}
+
+void fill(const block::BlockHeader& header, store::Medium medium, v1::StoredBlock* block) {
   block->set_tenant(rpc::to_bytes(header.key.tenant));
   block->set_space(rpc::to_bytes(header.key.space));
   block->set_shard(header.key.shard.value);
@@ -55,7 +68,7 @@ void fill(const block::BlockHeader& header, v1::StoredBlock* block) {
   block->set_anchor(std::string(header.anchor.view()));
   block->set_index(header.index);
   block->set_bytes(header.payload_bytes);
-  block->set_tier(v1::TIER_DRAM);
+  block->set_tier(to_proto(medium));
   block->set_generation(header.generation.value);
 }
 
@@ -142,6 +155,8 @@ grpc::Status StorageService::Inventory(grpc::ServerContext* context,
     const Status scanned = scan_lane(*lane, range, stamp, writer);
     if (!scanned.is_ok()) return rpc::to_grpc(scanned);
   }
+  if (const Status listed = list_flash(range, stamp, writer); !listed.is_ok())
+    return rpc::to_grpc(listed);
   stamp.set_done(true);
   writer->Write(stamp);
   return grpc::Status::OK;
@@ -154,11 +169,31 @@ Status StorageService::scan_lane(lane::Lane& lane, store::PositionRange range,
     TARN_ASSIGN_OR_RETURN(const auto found, lane.scan(range, kScanBlocks, kScanTimeout));
     v1::InventoryChunk chunk = stamp;
     for (const block::BlockHeader& header : found.blocks)
-      fill(header, chunk.add_blocks());
+      fill(header, store::Medium::dram, chunk.add_blocks());
     if (!found.blocks.empty() && !writer->Write(chunk)) return cancelled("the caller has gone");
     if (!found.next || x_closing.load()) return Status::ok();
     range.first = *found.next;
   }
+}
+
+Status StorageService::list_flash(store::PositionRange range, const v1::InventoryChunk& stamp,
+                                  grpc::ServerWriter<v1::InventoryChunk>* writer) {
+  if (x_options.drives == nullptr) return Status::ok();
+  v1::InventoryChunk chunk = stamp;
+  bool is_heard = true;
+  const auto send = [&] {
+    is_heard = writer->Write(chunk);
+    chunk = stamp;
+  };
+  TARN_RETURN_IF_ERROR(x_options.drives->list([&](const block::BlockHeader& header) {
+    const Position position = ring::position_of(header.key.tenant, header.key.space, header.anchor);
+    if (position < range.first || position > range.last) return true;
+    fill(header, store::Medium::flash, chunk.add_blocks());
+    if (static_cast<size_t>(chunk.blocks_size()) == kScanBlocks) send();
+    return is_heard && !x_closing.load();
+  }));
+  if (is_heard && chunk.blocks_size() > 0) send();
+  return is_heard ? Status::ok() : cancelled("the caller has gone");
 }
 
 grpc::Status StorageService::WatchBlocks(grpc::ServerContext* context,
@@ -181,7 +216,7 @@ grpc::Status StorageService::WatchBlocks(grpc::ServerContext* context,
     message.set_gap(gap || batch.gap);
     for (const store::BlockChange& change : batch.changes) {
       v1::BlockEvent* event = message.add_events();
-      fill(change.header, event->mutable_block());
+      fill(change.header, change.medium, event->mutable_block());
       event->set_removed(change.removed);
     }
     if (batch.changes.empty() && !message.gap()) continue;

@@ -29,6 +29,13 @@ void take_block(Extent& extent, StoredBlock& block) {
   block.extent = nullptr;
 }
 
+block::BlockHash parent_of(const StoredBlock& block) {
+  if (block.header.index == 0) return block.extent->continued;
+  for (const StoredBlock* each : block.extent->blocks)
+    if (each->header.index + 1 == block.header.index) return each->header.key.hash;
+  return {};
+}
+
 bool may_go(const StoredBlock& block) {
   return block.state == StoredBlock::State::visible && block.pins == 0;
 }

@@ -37,8 +37,9 @@ struct Extent {
   ring::ExtentKey key;
   std::vector<StoredBlock*> blocks;  // by index, then shard
   // Of the Lineage.
-  BlockPrint parent;      // the block that this extent continues
-  uint64_t stuck_in = 0;  // the last search that found that nothing can go from here
+  BlockPrint parent;           // the block that this extent continues
+  block::BlockHash continued;  // its hash, as the put of this extent's first block named it
+  uint64_t stuck_in = 0;       // the last search that found that nothing can go from here
 
   // Of the EvictionQueue that holds it.
   QueueKind queue = QueueKind::none;
@@ -56,6 +57,9 @@ struct Extent {
 // Adds and removes a block at its place in the extent.
 void add_block(Extent& extent, StoredBlock& block);
 void take_block(Extent& extent, StoredBlock& block);
+
+// The block before it in its chain, as far as that is known here; empty where it is not.
+block::BlockHash parent_of(const StoredBlock& block);
 
 // True when nothing keeps the block where it is: it is visible and nobody reads it.
 bool may_go(const StoredBlock& block);

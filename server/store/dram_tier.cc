@@ -37,7 +37,10 @@ bool may_clear(const SlabUse& slab) {
 // True when few of its blocks were touched since.
 bool is_mostly_untouched(const SlabUse& slab, uint64_t since) {
   const auto touched = std::count_if(slab.owners.begin(), slab.owners.end(), [&](void* owner) {
-    return owner != nullptr && static_cast<StoredBlock*>(owner)->extent->touched > since;
+    if (owner == nullptr) return false;
+    const Extent* const extent = static_cast<StoredBlock*>(owner)->extent;
+    // One that is in no extent is read into, or out of, just now.
+    return extent == nullptr || extent->touched > since;
   });
   return static_cast<uint64_t>(touched) * 4 <= slab.live_slots;
 }
@@ -56,7 +59,7 @@ DramTier::DramTier(DramTierOptions options)
       x_seats(x_options.extents_max) {}
 
 DramTier::~DramTier() {
-  TARN_CHECK(x_removed.empty());
+  TARN_CHECK(x_removed.empty() && x_loose.empty());
   for (const auto& [key, extent] : x_extents)
     x_lineage.leave(*extent);
 }
@@ -86,24 +89,27 @@ void DramTier::find_all(std::span<const block::BlockKey> keys,
   }
 }
 
-void DramTier::read(const block::BlockKey& key, ReadDone done) {
+void DramTier::read(const block::BlockKey& key, Instant, ReadDone done) {
   const auto found = x_blocks.find(key);
   if (found == x_blocks.end() || found->second->state != StoredBlock::State::visible) {
     done(not_found("no such block"));
     return;
   }
   StoredBlock& block = *found->second;
-  ++block.pins;
   EvictionQueue::hit(*block.extent);
   block.extent->touched = x_put_bytes;
-  done(Pin(this, &block, block.slot.payload(block.header.payload_bytes)));
+  done(pin_of(block));
+}
+
+Pin DramTier::pin_of(StoredBlock& block) {
+  ++block.pins;
+  return Pin(this, &block, block.slot.payload(block.header.payload_bytes));
 }
 
 std::optional<Pin> DramTier::pin_at(const std::byte* payload) {
   auto* const block = static_cast<StoredBlock*>(x_memory.owner_at(payload));
   if (block == nullptr || block->state == StoredBlock::State::reserved) return std::nullopt;
-  ++block->pins;
-  return Pin(this, block, block->slot.payload(block->header.payload_bytes));
+  return pin_of(*block);
 }
 
 Status DramTier::check_new(const BlockPut& put) const {
@@ -125,12 +131,16 @@ Status DramTier::check_new(const BlockPut& put) const {
   return conflict("another put of the block is under way");
 }
 
+Status DramTier::take_seat(const BlockPut& put) {
+  return x_seats.admit(extent_key(put.header), seat_of(put));
+}
+
 Result<Slot> DramTier::reserve(const BlockPut& put) {
   TARN_RETURN_IF_ERROR(check_new(put));
   if (TARN_FAULT_POINT("store.reserve")) return overloaded("no room: fault point");
-  TARN_RETURN_IF_ERROR(x_seats.admit(extent_key(put.header), seat_of(put)));
+  TARN_RETURN_IF_ERROR(take_seat(put));
   // In its chain before there is room for it: what it continues must not go to make that room.
-  StoredBlock& block = place(put);
+  StoredBlock& block = place(std::make_unique<StoredBlock>(), put);
   auto room = make_room(put, &block);
   if (!room) {
     retire(block, false);
@@ -141,13 +151,15 @@ Result<Slot> DramTier::reserve(const BlockPut& put) {
   return Slot(this, &block, block.slot.payload(block.header.payload_bytes));
 }
 
-StoredBlock& DramTier::place(const BlockPut& put) {
-  auto owned = std::make_unique<StoredBlock>();
+StoredBlock& DramTier::place(std::unique_ptr<StoredBlock> owned, const BlockPut& put) {
   StoredBlock& block = *owned;
   block.header = put.header;
   OwnedExtent& home = extent_for(put);
   add_block(home, block);
-  if (put.header.index == 0) x_lineage.join(home, put.parent);
+  if (put.header.index == 0) {
+    home.continued = put.parent;
+    x_lineage.join(home, put.parent);
+  }
   home.in->grow(home, put.header.payload_bytes);
   x_put_bytes += put.header.payload_bytes;
   home.touched = x_put_bytes;
@@ -176,9 +188,7 @@ EvictionQueue& DramTier::queue_of(Extent& extent) {
 void DramTier::publish(Slot slot) {
   StoredBlock& block = block_of(slot.take_token());
   TARN_CHECK(block.state == StoredBlock::State::reserved);
-  const auto encoded = block::encode(block.header);
-  auto& place = block.slot.header().block_header;
-  std::copy(encoded.begin(), encoded.end(), place.begin());
+  write_header(block);
   block.state = StoredBlock::State::visible;
   x_payload_bytes += block.header.payload_bytes;
   ++x_visible_blocks;
@@ -188,7 +198,16 @@ void DramTier::publish(Slot slot) {
 void DramTier::abandon(void* token) {
   StoredBlock& block = block_of(token);
   TARN_CHECK(block.state == StoredBlock::State::reserved);
-  retire(block, false);
+  if (block.extent != nullptr) return retire(block, false);
+  x_memory.release(block.slot);
+  x_loose.erase(&block);
+}
+
+// What who maps the slab compares with what it asked for.
+void DramTier::write_header(StoredBlock& block) {
+  const auto encoded = block::encode(block.header);
+  auto& place = block.slot.header().block_header;
+  std::copy(encoded.begin(), encoded.end(), place.begin());
 }
 
 void DramTier::set_payload_crc(void* token, uint32_t crc32c) {
@@ -346,6 +365,9 @@ std::optional<DramTier::Oldest> DramTier::oldest_but(const QueueKey& own, uint64
 
 void DramTier::evict(StoredBlock& block) {
   ++x_evicted_blocks;
+  if (!x_options.on_evicted) return retire(block, true);
+  Pin pin = pin_of(block);
+  x_options.on_evicted(pin, parent_of(block));
   retire(block, true);
 }
 

@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -46,6 +45,9 @@ struct DramTierOptions {
       nullptr;  // of all lanes of the server; outlives the tier. Null: one of its own
   // Hands it to the lanes' queues; may lose it. Never calls a tier.
   std::function<void(const MakeWay&)> on_blocked;
+  // A block is about to go to make room, and may go on being read: who moves the pin away keeps the
+  // bytes, and their memory, for as long. `parent` as of parent_of().
+  std::function<void(Pin& block, const block::BlockHash& parent)> on_evicted;
 };
 
 // Positions of a scan, both inclusive.
@@ -75,11 +77,11 @@ class DramTier : public Tier {
   explicit DramTier(DramTierOptions options);
   ~DramTier() override;
 
-  std::string_view name() const override { return "dram"; }
   const block::BlockHeader* find(const block::BlockKey& key) const override;
   void find_all(std::span<const block::BlockKey> keys,
                 std::span<const block::BlockHeader*> found) const override;
-  void read(const block::BlockKey& key, ReadDone done) override;
+  using Tier::read;
+  void read(const block::BlockKey& key, Instant deadline, ReadDone done) override;
   Result<Slot> reserve(const BlockPut& put) override;
   void publish(Slot slot) override;
   Status remove(const block::BlockKey& key) override;
@@ -104,6 +106,8 @@ class DramTier : public Tier {
                                const std::function<void(const block::BlockHeader&)>& visit) const;
 
  private:
+  friend class DramExchange;
+
   // Blocks of one domain and size compete for the same slots.
   struct QueueKey {
     DomainId domain;
@@ -130,6 +134,7 @@ class DramTier : public Tier {
   void set_payload_crc(void* token, uint32_t crc32c) override;
 
   Status check_new(const BlockPut& put) const;
+  Status take_seat(const BlockPut& put);
   Result<SlotRef> make_room(const BlockPut& put, StoredBlock* owner);
   bool evict_for(const BlockPut& put, uint32_t& older_slabs_left);
   bool evict_from(EvictionQueue& queue, Search& search);
@@ -146,7 +151,9 @@ class DramTier : public Tier {
   void ask_for_way(const Lineage::Turn& turn, MakeWay wanted);
   static MakeWay way_for(const BlockPut& put);
 
-  StoredBlock& place(const BlockPut& put);
+  StoredBlock& place(std::unique_ptr<StoredBlock> owned, const BlockPut& put);
+  Pin pin_of(StoredBlock& block);
+  static void write_header(StoredBlock& block);
   OwnedExtent& extent_for(const BlockPut& put);
   // Takes the block out of its extent, the index and the tables.
   void detach(StoredBlock& block, bool evicted);
@@ -163,6 +170,7 @@ class DramTier : public Tier {
                       RowEqual<block::BlockKey>>
       x_blocks;
   absl::flat_hash_map<StoredBlock*, std::unique_ptr<StoredBlock>> x_removed;  // still pinned
+  absl::flat_hash_map<StoredBlock*, std::unique_ptr<StoredBlock>> x_loose;
   ring::ExtentTable x_seats;
   absl::flat_hash_map<ring::ExtentKey, std::unique_ptr<OwnedExtent>, ring::ExtentKeyHash> x_extents;
   ExtentsByPosition x_by_position;

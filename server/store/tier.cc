@@ -11,6 +11,12 @@ void Tier::find_all(std::span<const block::BlockKey> keys,
     found[i] = find(keys[i]);
 }
 
+void Tier::read_ahead(const block::BlockKey&) {}
+
+void Tier::persist(const block::BlockKey&, Instant, PersistDone done) {
+  done(unsupported("this server has no flash tier"));
+}
+
 Pin& Pin::operator=(Pin&& other) noexcept {
   if (this != &other) {
     release();

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <string_view>
 #include <utility>
 
+#include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/block/header.h"
 
@@ -54,8 +54,9 @@ class Slot {
   explicit operator bool() const { return x_tier != nullptr; }
   // As many as the block's payload has.
   std::span<std::byte> bytes() const { return x_bytes; }
-  // For the tier that made it: gives up the place without abandoning it.
+  // For the tier that made it; the first gives up the place without abandoning it.
   void* take_token();
+  void* token() const { return x_token; }
   // The payload's CRC, where the put did not bring it. Precondition: not published.
   void set_payload_crc(uint32_t crc32c);
 
@@ -72,6 +73,9 @@ struct BlockPut {
   uint32_t extent_blocks = kExtentBlocksDefault;  // G of the space
 };
 
+// Where a copy of a block lies.
+enum class Medium : uint8_t { dram, flash, object };
+
 struct TierUsage {
   uint64_t capacity_bytes = 0;
   uint64_t memory_bytes = 0;   // taken from the machine
@@ -84,10 +88,12 @@ struct TierUsage {
 struct BlockChange {
   block::BlockHeader header;
   bool removed = false;
+  Medium medium = Medium::dram;
 };
 using ChangeSink = std::function<void(const BlockChange&)>;
 
 using ReadDone = std::function<void(Result<Pin>)>;
+using PersistDone = std::function<void(Status)>;
 
 // A place that blocks live in: dram, and below it flash and object. One-thread (its lane's).
 // Invariants: a block is found only while all of its bytes are there; of the blocks of a chain that
@@ -95,8 +101,6 @@ using ReadDone = std::function<void(Result<Pin>)>;
 class Tier {
  public:
   virtual ~Tier() = default;
-
-  virtual std::string_view name() const = 0;
 
   // The header of a visible block, until the tier is next changed; null for none. No bytes move.
   virtual const block::BlockHeader* find(const block::BlockKey& key) const = 0;
@@ -106,8 +110,13 @@ class Tier {
   virtual void find_all(std::span<const block::BlockKey> keys,
                         std::span<const block::BlockHeader*> found) const;
 
-  // Calls `done`, at once or later, with the block pinned: ok, not_found, corrupt, overloaded.
-  virtual void read(const block::BlockKey& key, ReadDone done) = 0;
+  // Calls `done`, at once or later, with the block pinned: ok, not_found, corrupt, overloaded,
+  // unavailable (the drive), deadline_exceeded.
+  virtual void read(const block::BlockKey& key, Instant deadline, ReadDone done) = 0;
+  void read(const block::BlockKey& key, ReadDone done) { read(key, kNever, std::move(done)); }
+
+  // The block will be read soon: where that takes time it begins now.
+  virtual void read_ahead(const block::BlockKey& key);
 
   // Takes a place for a block that is not there. Makes room by eviction.
   // Returns: the slot; exists (visible here: first copy wins), conflict (another put of it is under
@@ -116,6 +125,11 @@ class Tier {
 
   // The slot's bytes are whole and passed their checksum: the block can be found from now on.
   virtual void publish(Slot slot) = 0;
+
+  // Calls `done`, at once or later, when the visible block is also kept where it survives the end
+  // of the process and of the machine: ok, not_found, unsupported (nothing below keeps blocks),
+  // overloaded, unavailable (the drive), deadline_exceeded.
+  virtual void persist(const block::BlockKey& key, Instant deadline, PersistDone done);
 
   // Returns: ok, not_found, conflict (a put of it is under way).
   virtual Status remove(const block::BlockKey& key) = 0;

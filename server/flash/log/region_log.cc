@@ -143,8 +143,14 @@ void RegionLog::scan(const RegionHeader& header, const Found& found) {
 
 void RegionLog::tell(const RegionHeader& header, std::span<const Entry> entries,
                      const Found& found) {
-  for (const Entry& entry : entries)
-    found({header.stamp.region, header.stamp.epoch, entry.offset}, entry);
+  uint64_t group = 0;
+  uint64_t end = 0;
+  for (const Entry& entry : entries) {
+    // Where a payload does not follow another one, its group's page lies between them.
+    if (entry.offset != end) group = entry.offset - kPageBytes;
+    end = entry.offset + stored_bytes(entry);
+    found({header.stamp.region, header.stamp.epoch, entry.offset, group}, entry);
+  }
 }
 
 // --- appending
@@ -291,12 +297,13 @@ void RegionLog::acknowledge(Open& open) {
     const auto group = open.groups.front();
     open.groups.pop_front();
     if (open.broken.is_ok()) open.broken = group->outcome;
+    const uint64_t page = group->blocks.front().block.entry.offset - kPageBytes;
     for (Waiting& each : group->blocks) {
       const Entry& entry = each.block.entry;
       if (open.broken.is_ok()) open.kept.push_back(entry);
-      each.kept(open.broken.is_ok()
-                    ? Result<LogPlace>(LogPlace{open.stamp.region, open.stamp.epoch, entry.offset})
-                    : Result<LogPlace>(open.broken));
+      each.kept(open.broken.is_ok() ? Result<LogPlace>(LogPlace{open.stamp.region, open.stamp.epoch,
+                                                                entry.offset, page})
+                                    : Result<LogPlace>(open.broken));
     }
   }
 }
@@ -325,6 +332,7 @@ void RegionLog::refuse_waiting(Head& head, const Status& why) {
 
 Status RegionLog::write(uint64_t offset, std::span<const std::byte> from,
                         std::shared_ptr<const void> hold, io::IoDone done) {
+  x_bytes_written += from.size();
   return x_device.write(offset, from, io_options(io::IoQueue::destage, std::move(hold)),
                         std::move(done));
 }
@@ -363,6 +371,10 @@ Status RegionLog::reclaim(uint32_t region, io::IoDone done) {
                                         io_options(io::IoQueue::reclaim, nullptr), trimmed));
   x_regions[region] = {State::trimming, 0};
   return Status::ok();
+}
+
+RegionStamp RegionLog::stamp_of(uint32_t region) const {
+  return {x_options.drive, region, x_regions[region].epoch};
 }
 
 RegionCounts RegionLog::counts() const {

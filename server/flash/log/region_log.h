@@ -23,6 +23,7 @@ struct LogPlace {
   uint32_t region = 0;
   uint64_t epoch = 0;
   uint64_t offset = 0;  // of the payload in the region
+  uint64_t group = 0;   // of the page of entries that names it, in the region
 
   friend bool operator==(const LogPlace&, const LogPlace&) = default;
 };
@@ -91,7 +92,14 @@ class RegionLog {
   // Polls the device and begins what can begin; returns 0 when there was nothing to do.
   size_t turn();
 
+  // ok, or why nothing is written any more.
+  Status writable() const { return x_device.health().writable; }
+  // All that was given to the device to write.
+  uint64_t bytes_written() const { return x_bytes_written; }
   RegionCounts counts() const;
+  // Of its present life, or its latest; epoch 0 where it had none, or it is being trimmed.
+  RegionStamp stamp_of(uint32_t region) const;
+  bool is_closed(uint32_t region) const { return x_regions[region].state == State::closed; }
   uint32_t region_count() const { return static_cast<uint32_t>(x_regions.size()); }
   // Nothing waits and nothing is under way.
   bool is_idle() const;
@@ -159,6 +167,7 @@ class RegionLog {
   std::array<Head, 2> x_heads;
   uint64_t x_epoch = 0;  // the highest that the drive has seen
   uint64_t x_waiting_bytes = 0;
+  uint64_t x_bytes_written = 0;
   size_t x_reads_left = 0;
 };
 

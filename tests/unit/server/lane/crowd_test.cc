@@ -3,7 +3,7 @@
 
 #include "common/wire/seal.h"
 #include "server/lane/get_service.h"
-#include "server/lane/inbox.h"
+#include "server/thread/inbox.h"
 #include "tests/unit/server/lane/rig.h"
 
 namespace tarn::lane {
@@ -126,6 +126,8 @@ TEST(PeerSeats, a_tenant_has_its_own_limit_and_gets_the_seat_of_who_left) {
   peers.sweep();
   EXPECT_TRUE(peers.add(spec_of(5001, "greedy", false)).has_value());
 }
+
+using thread::Inbox;
 
 std::unique_ptr<Inbox> open_inbox() {
   return std::make_unique<Inbox>(std::move(*fabric::Event::open()));

@@ -14,6 +14,8 @@
 namespace tarn::lane {
 namespace {
 
+using thread::Inbox;
+
 TEST(Inbox, RunsWhatWasPostedInOrder) {
   Inbox inbox(*fabric::Event::open());
   std::vector<int> ran;

@@ -58,7 +58,7 @@ LaneRig::LaneRig(fabric::LoopHub& hub, const Clock& c, std::string n, WireUp wir
   options.memory.cap_bytes = memory.cap_bytes;
   options.on_change = [this](const store::BlockChange& change) {
     events.append(change);
-    service->on_change(change);
+    if (change.removed) service->on_gone(change.header);
   };
   tier = std::make_unique<store::DramTier>(options);
   desk = std::make_unique<Desk>(Desk::Place{}, clock, *tier, metrics);

@@ -1,8 +1,8 @@
-#include "server/lane/inbox.h"
+#include "server/thread/inbox.h"
 
 #include <utility>
 
-namespace tarn::lane {
+namespace tarn::thread {
 
 Status Inbox::post(Task task) {
   return add(std::move(task), kCapacity);
@@ -12,11 +12,19 @@ Status Inbox::post_news(Task task) {
   return add(std::move(task), kCapacity + kReserved);
 }
 
+void Inbox::post_answer(Task task) {
+  {
+    const MutexLock lock(x_mutex);
+    x_tasks.push_back(std::move(task));
+  }
+  x_event.signal();
+}
+
 Status Inbox::add(Task task, size_t capacity) {
   {
     const MutexLock lock(x_mutex);
     if (x_closed) return unavailable("the server is closing");
-    if (x_tasks.size() >= capacity) return overloaded("the lane's inbox is full");
+    if (x_tasks.size() >= capacity) return overloaded("too much waits for this thread");
     x_tasks.push_back(std::move(task));
   }
   x_event.signal();
@@ -42,4 +50,4 @@ void Inbox::close() {
   x_closed = true;
 }
 
-}  // namespace tarn::lane
+}  // namespace tarn::thread

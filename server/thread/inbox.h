@@ -8,10 +8,11 @@
 #include "common/base/result.h"
 #include "common/fabric/event.h"
 
-namespace tarn::lane {
+namespace tarn::thread {
 
-// Work that other threads hand to a lane. Thread-safe for post; run_all is the lane's. Limits:
-// kCapacity tasks wait; one more is refused, but for kReserved that nobody would repeat.
+// Work that other threads hand to the one that owns it. Thread-safe for post; run_all is the
+// owner's. Limits: kCapacity tasks wait; one more is refused, but for kReserved that nobody would
+// repeat, and for answers.
 class Inbox {
  public:
   static constexpr size_t kCapacity = 4096;
@@ -24,12 +25,14 @@ class Inbox {
   Status post(Task task);
   // The same for the cluster's own news, a config or the end of a wire-up: takes kReserved more.
   Status post_news(Task task);
+  // What the owner has asked for, and so has bounded itself; taken also once it is closed.
+  void post_answer(Task task);
 
   // Runs what was posted before the call; returns how many. Tasks posted by these wait for the next
   // call.
   size_t run_all();
 
-  // Refuses everything from now on. What waits still runs.
+  // Refuses everything but answers from now on. What waits still runs.
   void close();
 
   // Readable when something waits, from the post until run_all.
@@ -45,4 +48,4 @@ class Inbox {
   std::vector<Task> x_running;
 };
 
-}  // namespace tarn::lane
+}  // namespace tarn::thread

@@ -1,0 +1,316 @@
+#include "server/flash/drive/flash_drive.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/thread_name.h"
+#include "common/block/checksum.h"
+#include "server/flash/log/region_list.h"
+#include "server/io/page_buffer.h"
+
+namespace tarn::flash {
+namespace {
+
+constexpr Nanos kStatsEvery = std::chrono::milliseconds(100);
+// At the end what is under way has this long.
+constexpr Nanos kDrainMax = std::chrono::seconds(2);
+
+}  // namespace
+
+struct FlashDrive::Writing {
+  DriveWrite write;
+  bool is_free = false;
+};
+
+struct FlashDrive::Reading {
+  explicit Reading(DriveRead wanted)
+      : read(std::move(wanted)),
+        page(kPageBytes),
+        reads_left(read.into.empty() ? 1 : 2),
+        is_free(read.into.empty()) {}
+
+  DriveRead read;
+  RegionStamp stamp;
+  io::PageBuffer page;  // that names the block
+  uint32_t reads_left;
+  bool is_free;
+  bool is_told = false;
+  Status outcome;
+};
+
+struct FlashDrive::Counters {
+  std::atomic<uint64_t> capacity_bytes{0};
+  std::atomic<uint32_t> regions{0};
+  std::atomic<uint32_t> regions_free{0};
+  std::atomic<uint64_t> payload_bytes_written{0};
+  std::atomic<uint64_t> bytes_written{0};
+  std::atomic<uint64_t> blocks_moved{0};
+  std::atomic<uint64_t> blocks_dropped{0};
+  std::atomic<uint64_t> corrupt_blocks{0};
+  std::atomic<uint64_t> errors{0};
+  std::atomic<uint64_t> late{0};
+  std::atomic<bool> is_writable{false};
+};
+
+Result<std::unique_ptr<FlashDrive>> FlashDrive::open(FlashDriveOptions options) {
+  TARN_CHECK(options.index != nullptr && options.open != nullptr);
+  TARN_ASSIGN_OR_RETURN(auto event, fabric::Event::open());
+  auto drive = std::unique_ptr<FlashDrive>(
+      new FlashDrive(std::move(options), std::make_shared<thread::Inbox>(std::move(event))));
+  std::promise<Status> opened;
+  drive->x_thread = std::thread(
+      [raw = drive.get(), &opened] { raw->run([&](Status status) { opened.set_value(status); }); });
+  TARN_RETURN_IF_ERROR(opened.get_future().get());
+  return drive;
+}
+
+FlashDrive::FlashDrive(FlashDriveOptions options, std::shared_ptr<thread::Inbox> inbox)
+    : x_options(std::move(options)),
+      x_clock(*x_options.clock),
+      x_inbox(std::move(inbox)),
+      x_counters(std::make_unique<Counters>()) {
+  if (x_options.registry != nullptr) x_metrics.emplace(*x_options.registry, x_options.number);
+}
+
+FlashDrive::~FlashDrive() {
+  close();
+}
+
+void FlashDrive::close() {
+  x_stopping.store(true, std::memory_order_release);
+  if (!x_thread.joinable()) return;
+  x_inbox->post_answer([] {});
+  x_thread.join();
+}
+
+void FlashDrive::run(std::function<void(Status)> opened) {
+  set_thread_name("tarn-flash" + std::to_string(x_options.number));
+  const Status recovered = recover();
+  publish_stats();
+  opened(recovered);
+  if (recovered.is_ok()) serve();
+  x_inbox->close();
+  const Instant end = x_clock.now() + kDrainMax;
+  x_inbox->run_all();
+  while (x_log != nullptr && !x_log->is_idle() && x_clock.now() < end) {
+    if (x_log->turn() == 0) doze();
+  }
+  // Calls back for what is still under way, so all it may call is still there.
+  x_device.reset();
+  x_reclaimer.reset();
+  x_log.reset();
+}
+
+Status FlashDrive::recover() {
+  TARN_ASSIGN_OR_RETURN(io::OpenDevice opened, x_options.open());
+  x_device = std::move(opened.device);
+  x_description = x_device->description();
+  if (x_device->capacity_bytes() < io::kLabelAreaBytes + kDriveRegionsMin * kRegionBytes)
+    return invalid_argument(x_description + ": smaller than " + std::to_string(kDriveRegionsMin) +
+                            " regions of 128 MiB and 1 MiB");
+  RegionLogOptions made;
+  made.device = x_device.get();
+  made.drive = opened.label.id;
+  made.clock = &x_clock;
+  made.deadline = x_options.deadline;
+  x_log = std::make_unique<RegionLog>(made);
+  x_options.index->add_drive(x_options.number, x_log->region_count());
+  TARN_RETURN_IF_ERROR(x_log->recover([this](const LogPlace& place, const Entry& entry) {
+    if (!x_options.is_wanted(entry)) return;
+    (void)x_options.index->put(entry.header.key, {x_options.number, place.region, place.offset,
+                                                  place.group, entry.header.payload_bytes});
+  }));
+  x_reclaimer = std::make_unique<Reclaimer>(
+      *x_log, ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped});
+  return Status::ok();
+}
+
+void FlashDrive::serve() {
+  Instant stats_due = x_clock.now();
+  while (!x_stopping.load(std::memory_order_acquire)) {
+    size_t done = x_inbox->run_all();
+    done += x_log->turn();
+    done += x_reclaimer->tick() ? 1 : 0;
+    if (const Instant now = x_clock.now(); now >= stats_due) {
+      publish_stats();
+      stats_due = now + kStatsEvery;
+    }
+    if (done == 0) doze();
+  }
+}
+
+void FlashDrive::doze() {
+  const auto left = std::chrono::duration_cast<Millis>(x_device->next_deadline() - x_clock.now());
+  pollfd ready[2] = {{x_inbox->event_fd(), POLLIN, 0}, {x_device->event_fd(), POLLIN, 0}};
+  ::poll(ready, 2, static_cast<int>(std::clamp<int64_t>(left.count() + 1, 1, 100)));
+}
+
+Status FlashDrive::write(DriveWrite write) {
+  return x_inbox->post([this, write = std::move(write)]() mutable { begin(std::move(write)); });
+}
+
+Status FlashDrive::read(DriveRead read) {
+  return x_inbox->post([this, read = std::move(read)]() mutable { begin(std::move(read)); });
+}
+
+void FlashDrive::begin(DriveWrite write) {
+  const auto writing = std::make_shared<Writing>();
+  writing->write = std::move(write);
+  LogBlock block;
+  block.entry = writing->write.entry;
+  block.lifetime = writing->write.lifetime;
+  block.payload = writing->write.payload;
+  block.hold = std::shared_ptr<const void>(nullptr, [writing](std::nullptr_t) {
+    writing->is_free = true;
+    if (writing->write.done == nullptr) writing->write.freed();
+  });
+  const Status taken = x_log->append(std::move(block), [this, writing](Result<LogPlace> place) {
+    on_kept(writing, std::move(place));
+  });
+  if (!taken.is_ok()) on_kept(writing, taken);
+}
+
+void FlashDrive::on_kept(const std::shared_ptr<Writing>& writing, Result<LogPlace> place) {
+  if (place) {
+    const block::BlockHeader& header = writing->write.entry.header;
+    (void)x_options.index->put(header.key, {x_options.number, place->region, place->offset,
+                                            place->group, header.payload_bytes});
+    x_payload_written += header.payload_bytes;
+    x_reclaimer->on_put(header.payload_bytes);
+  }
+  const auto done = std::exchange(writing->write.done, nullptr);
+  done(place.status(), writing->is_free);
+}
+
+void FlashDrive::begin(DriveRead read) {
+  const auto reading = std::make_shared<Reading>(std::move(read));
+  const FlashPlace& place = reading->read.place;
+  reading->stamp = x_log->stamp_of(place.region);
+  const auto start = [&](uint64_t offset, std::span<std::byte> into, std::function<void()> freed) {
+    const auto on_end = [this, reading](Status status) {
+      if (reading->outcome.is_ok()) reading->outcome = std::move(status);
+      --reading->reads_left;
+      on_read(reading);
+    };
+    const LogPlace from = {place.region, reading->stamp.epoch, offset, place.group};
+    const Status taken = x_log->read(from, into, freed, on_end);
+    if (taken.is_ok()) return;
+    freed();
+    on_end(taken);
+  };
+  start(place.group, reading->page.bytes(), [reading] {});
+  if (reading->read.into.empty()) return;
+  start(place.offset, reading->read.into, [this, reading] {
+    reading->is_free = true;
+    if (reading->is_told) return reading->read.freed();
+    on_read(reading);
+  });
+}
+
+// The memory is free right after the outcome, unless the drive is late.
+void FlashDrive::on_read(const std::shared_ptr<Reading>& reading) {
+  if (reading->reads_left > 0 || reading->is_told) return;
+  if (reading->outcome.is_ok() && !reading->is_free) return;
+  reading->is_told = true;
+  if (reading->outcome.code() == Code::not_found)
+    (void)x_options.index->erase(reading->read.key, reading->read.place);
+  auto entry = reading->outcome.is_ok() ? check(*reading) : Result<Entry>(reading->outcome);
+  reading->read.done(std::move(entry), reading->is_free);
+}
+
+Result<Entry> FlashDrive::check(const Reading& reading) {
+  const DriveRead& read = reading.read;
+  const auto group = decode_group(reading.stamp, read.place.group, reading.page.bytes());
+  const auto is_it = [&](const Entry& entry) {
+    return entry.header.key == read.key && entry.offset == read.place.offset &&
+           entry.header.payload_bytes == read.place.bytes;
+  };
+  if (group) {
+    const auto found = std::ranges::find_if(group->entries, is_it);
+    const bool is_intact =
+        found != group->entries.end() &&
+        (read.into.empty() ||
+         block::crc32c(0, read.into.data(), read.place.bytes) == found->header.payload_crc);
+    if (is_intact) return *found;
+  }
+  ++x_corrupt;
+  (void)x_options.index->erase(read.key, read.place);
+  return corrupt("flash: what lies there is not the block");
+}
+
+// --- what lies there
+
+struct FlashDrive::Answer {
+  Mutex mutex;
+  CondVar changed;
+  std::optional<Result<std::vector<Entry>>> entries TARN_GUARDED_BY(mutex);
+};
+
+Result<std::vector<Entry>> FlashDrive::entries_of(uint32_t region) {
+  const auto answer = std::make_shared<Answer>();
+  TARN_RETURN_IF_ERROR(x_inbox->post([this, answer, region] {
+    list_region(*x_log, region, [answer](Result<std::vector<Entry>> entries) {
+      const MutexLock lock(answer->mutex);
+      answer->entries = std::move(entries);
+      answer->changed.notify_all();
+    });
+  }));
+  const MutexLock lock(answer->mutex);
+  while (!answer->entries) {
+    if (x_stopping.load(std::memory_order_acquire)) return unavailable("the drive is closing");
+    (void)answer->changed.wait_for(answer->mutex, kStatsEvery);
+  }
+  return std::move(*answer->entries);
+}
+
+Status FlashDrive::list(const std::function<bool(const block::BlockHeader&)>& visit) {
+  const uint32_t regions = x_counters->regions.load(std::memory_order_relaxed);
+  for (uint32_t region = 0; region < regions; ++region) {
+    if (x_options.index->use_of(x_options.number, region).live_blocks == 0) continue;
+    const auto entries = entries_of(region);
+    if (!entries && entries.error().code() == Code::unavailable && x_stopping)
+      return entries.error();
+    if (!entries) continue;
+    for (const Entry& entry : *entries) {
+      const FlashPlace place = {x_options.number, region, entry.offset, 0, 0};
+      const bool is_there = x_options.index->hits_at(entry.header.key, place).has_value();
+      if (is_there && !visit(entry.header)) return Status::ok();
+    }
+  }
+  return Status::ok();
+}
+
+void FlashDrive::publish_stats() {
+  if (x_log == nullptr || x_device == nullptr) return;
+  const io::DeviceHealth health = x_device->health();
+  Counters& counters = *x_counters;
+  counters.capacity_bytes = x_device->capacity_bytes();
+  counters.regions = x_log->region_count();
+  counters.regions_free = x_log->counts().free;
+  counters.payload_bytes_written = x_payload_written;
+  counters.bytes_written = x_log->bytes_written();
+  counters.blocks_moved = x_reclaimer == nullptr ? 0 : x_reclaimer->moved();
+  counters.blocks_dropped = x_reclaimer == nullptr ? 0 : x_reclaimer->dropped();
+  counters.corrupt_blocks = x_corrupt;
+  counters.errors = health.errors;
+  counters.late = health.late;
+  counters.is_writable = health.writable.is_ok();
+  if (x_metrics) x_metrics->publish(stats());
+}
+
+DriveStats FlashDrive::stats() const {
+  const Counters& counters = *x_counters;
+  return {counters.capacity_bytes, counters.regions,
+          counters.regions_free,   counters.payload_bytes_written,
+          counters.bytes_written,  counters.blocks_moved,
+          counters.blocks_dropped, counters.corrupt_blocks,
+          counters.errors,         counters.late,
+          counters.is_writable};
+}
+
+}  // namespace tarn::flash

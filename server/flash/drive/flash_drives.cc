@@ -1,0 +1,115 @@
+#include "server/flash/drive/flash_drives.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/log.h"
+
+namespace tarn::flash {
+namespace {
+
+// Of free regions, a difference that is none.
+constexpr double kRoomAlike = 0.01;
+
+FlashDriveOptions drive_options(const FlashDrivesOptions& options, size_t number,
+                                FlashIndex& index) {
+  io::DeviceOptions device;
+  device.drive.path = options.paths[number];
+  device.drive.capacity_bytes = options.bytes;
+  device.drive.region_bytes = kRegionBytes;
+  device.drive.content_format = kContentFormat;
+  device.engine = options.engine;
+  device.clock = options.clock;
+  FlashDriveOptions made;
+  made.open = [device] { return io::open_device(device); };
+  made.number = static_cast<uint8_t>(number);
+  made.index = &index;
+  made.registry = options.registry;
+  made.is_wanted = options.is_wanted;
+  made.on_dropped = options.on_dropped;
+  made.clock = options.clock;
+  return made;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FlashDrives>> FlashDrives::open(const FlashDrivesOptions& options) {
+  if (options.paths.size() > FlashIndex::kDrivesMax)
+    return invalid_argument("flash_paths: " + std::to_string(FlashIndex::kDrivesMax) +
+                            " drives at most");
+  auto drives = std::unique_ptr<FlashDrives>(new FlashDrives());
+  for (size_t number = 0; number < options.paths.size(); ++number) {
+    auto drive = FlashDrive::open(drive_options(options, number, drives->x_index));
+    const bool is_broken = !drive && drive.error().code() == Code::unavailable;
+    if (!drive && !is_broken)
+      return Status(drive.error().code(),
+                    "flash_paths: " + options.paths[number] + ": " + drive.error().message());
+    if (is_broken) {
+      log::error("the drive {} is left out: {}", options.paths[number], drive.error().message());
+      drives->x_drives.push_back(nullptr);
+      continue;
+    }
+    log::info("flash: {}", (*drive)->description());
+    drives->x_drives.push_back(std::move(*drive));
+  }
+  return drives;
+}
+
+Status FlashDrives::write(DriveWrite write) {
+  FlashDrive* best = nullptr;
+  double best_room = -1;
+  // Drives with as much room take turns.
+  const size_t first = x_next.fetch_add(1, std::memory_order_relaxed);
+  for (size_t i = 0; i < x_drives.size(); ++i) {
+    FlashDrive* const drive = x_drives[(first + i) % x_drives.size()].get();
+    if (drive == nullptr) continue;
+    const DriveStats stats = drive->stats();
+    const double room =
+        static_cast<double>(stats.regions_free) / static_cast<double>(std::max(1u, stats.regions));
+    if (!stats.is_writable || room <= best_room + kRoomAlike) continue;
+    best = drive;
+    best_room = room;
+  }
+  if (best == nullptr) return unavailable("flash: no drive can be written");
+  return best->write(std::move(write));
+}
+
+Status FlashDrives::read(DriveRead read) {
+  FlashDrive* const drive =
+      read.place.drive < x_drives.size() ? x_drives[read.place.drive].get() : nullptr;
+  if (drive == nullptr) return unavailable("flash: the drive is left out");
+  return drive->read(std::move(read));
+}
+
+Status FlashDrives::list(const std::function<bool(const block::BlockHeader&)>& visit) {
+  bool goes_on = true;
+  for (const auto& drive : x_drives) {
+    if (drive == nullptr || !goes_on) continue;
+    TARN_RETURN_IF_ERROR(drive->list([&](const block::BlockHeader& header) {
+      goes_on = visit(header);
+      return goes_on;
+    }));
+  }
+  return Status::ok();
+}
+
+std::vector<DriveStats> FlashDrives::stats() const {
+  std::vector<DriveStats> all;
+  for (const auto& drive : x_drives)
+    if (drive != nullptr) all.push_back(drive->stats());
+  return all;
+}
+
+uint64_t FlashDrives::capacity_bytes() const {
+  uint64_t bytes = 0;
+  for (const DriveStats& each : stats())
+    bytes += each.capacity_bytes;
+  return bytes;
+}
+
+void FlashDrives::close() {
+  for (const auto& drive : x_drives)
+    if (drive != nullptr) drive->close();
+}
+
+}  // namespace tarn::flash

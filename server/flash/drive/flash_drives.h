@@ -1,0 +1,58 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "server/flash/drive/flash_drive.h"
+#include "server/flash/index/flash_index.h"
+
+namespace tarn::flash {
+
+struct FlashDrivesOptions {
+  std::vector<std::string> paths;  // files that are made, or raw drives
+  uint64_t bytes = 0;              // of each; 0: all of a raw drive
+  io::IoEngine engine = io::IoEngine::automatic;
+  std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
+  std::function<void(std::vector<block::BlockHeader>)> on_dropped = [](auto) {};
+  metrics::Registry* registry = nullptr;  // outlives the drives; null: no metrics
+  const Clock* clock = &system_clock();
+};
+
+// All drives of a server under one index. Thread-safe. Life: open, use, close, destroy. A drive
+// that cannot be read at the start, or fails later, is left out: the others go on.
+class FlashDrives {
+ public:
+  // Blocks until what lies on the drives is known. Returns: the drives, or what is wrong with an
+  // option: invalid_argument, conflict (a drive is in use), unsupported, overloaded (no space for
+  // a file), corrupt.
+  static Result<std::unique_ptr<FlashDrives>> open(const FlashDrivesOptions& options);
+
+  FlashIndex& index() { return x_index; }
+  const FlashIndex& index() const { return x_index; }
+
+  // As FlashDrive; the drive that has most room of those that can be written. Unavailable where
+  // there is none.
+  Status write(DriveWrite write);
+  Status read(DriveRead read);
+  Status list(const std::function<bool(const block::BlockHeader&)>& visit);
+
+  // One for each drive in use.
+  std::vector<DriveStats> stats() const;
+  uint64_t capacity_bytes() const;
+
+  void close();
+
+ private:
+  FlashDrives() = default;
+
+  FlashIndex x_index;
+  std::vector<std::unique_ptr<FlashDrive>> x_drives;  // null: left out
+  std::atomic<uint32_t> x_next{0};
+};
+
+}  // namespace tarn::flash

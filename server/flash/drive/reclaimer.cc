@@ -1,0 +1,153 @@
+#include "server/flash/drive/reclaimer.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/block/checksum.h"
+#include "server/flash/log/region_list.h"
+
+namespace tarn::flash {
+namespace {
+
+// Smaller drives have no room for a second region ahead.
+constexpr uint32_t kSmallDriveRegions = 8;
+
+uint32_t free_wanted(uint32_t regions) {
+  const uint32_t least = regions < kSmallDriveRegions ? 1 : 2;
+  return std::clamp(regions / Reclaimer::kFreeShare, least, Reclaimer::kFreeMax);
+}
+
+}  // namespace
+
+Reclaimer::Reclaimer(RegionLog& log, ReclaimerOptions options)
+    : x_log(log), x_options(std::move(options)), x_free_wanted(free_wanted(log.region_count())) {}
+
+void Reclaimer::on_put(uint64_t bytes) {
+  // What is not used in a region's time is not hoarded.
+  x_budget = std::min(x_budget + bytes / kMoveShare, kRegionBytes);
+}
+
+bool Reclaimer::tick() {
+  if (!x_victim) return begin();
+  if (!x_is_listed || x_is_trimming) return false;
+  if (x_to_move.empty()) {
+    if (x_moves == 0) finish();
+    return x_is_trimming;
+  }
+  if (x_moves == kMovesMax) return false;
+  const Entry entry = x_to_move.back();
+  x_to_move.pop_back();
+  move(entry);
+  return true;
+}
+
+bool Reclaimer::begin() {
+  if (x_log.counts().free >= x_free_wanted || !x_log.writable().is_ok()) return false;
+  x_victim = choose();
+  if (!x_victim) return false;
+  x_is_listed = x_is_trimming = false;
+  list_region(x_log, *x_victim, [this](Result<std::vector<Entry>> entries) {
+    x_is_listed = true;
+    if (entries) return sort_out(*entries);
+    log::warn("region {} goes unread: {}", *x_victim, entries.error().to_string());
+  });
+  return true;
+}
+
+// An empty region, else the one that was asked for least, block by block, of the older half: the
+// newer ones have not had their time. What is older than it and stays has to earn that anew.
+std::optional<uint32_t> Reclaimer::choose() const {
+  std::vector<uint32_t> closed;
+  for (uint32_t region = 0; region < x_log.region_count(); ++region) {
+    if (!x_log.is_closed(region)) continue;
+    if (x_options.index->use_of(x_options.drive, region).live_blocks == 0) return region;
+    closed.push_back(region);
+  }
+  if (closed.empty()) return std::nullopt;
+  std::ranges::sort(closed, {}, [this](uint32_t each) { return x_log.stamp_of(each).epoch; });
+  closed.resize((closed.size() + 1) / 2);
+  const auto hits_per_block = [this](uint32_t region) {
+    const RegionUse use = x_options.index->use_of(x_options.drive, region);
+    return static_cast<double>(use.hits) /
+           static_cast<double>(std::max<uint64_t>(1, use.live_blocks));
+  };
+  const auto least = std::ranges::min_element(closed, {}, hits_per_block);
+  for (auto older = closed.begin(); older != least; ++older)
+    x_options.index->halve_hits(x_options.drive, *older);
+  return *least;
+}
+
+FlashPlace Reclaimer::place_of(const Entry& entry) const {
+  return {x_options.drive, *x_victim, entry.offset, entry.offset - kPageBytes,
+          entry.header.payload_bytes};
+}
+
+void Reclaimer::sort_out(std::span<const Entry> entries) {
+  for (const Entry& entry : entries) {
+    const auto hits = x_options.index->hits_at(entry.header.key, place_of(entry));
+    if (!hits) continue;  // removed, or lies elsewhere
+    const uint64_t bytes = stored_bytes(entry) + kPageBytes;
+    if (*hits == 0 || bytes > x_budget) {
+      drop(entry);
+      continue;
+    }
+    x_budget -= bytes;
+    x_to_move.push_back(entry);
+  }
+}
+
+void Reclaimer::drop(const Entry& entry) {
+  if (!x_options.index->erase(entry.header.key, place_of(entry))) return;
+  ++x_dropped;
+  x_gone.push_back(entry.header);
+}
+
+void Reclaimer::move(const Entry& entry) {
+  ++x_moves;
+  const auto payload = std::make_shared<io::PageBuffer>(entry.header.payload_bytes);
+  const LogPlace place = {*x_victim, x_log.stamp_of(*x_victim).epoch, entry.offset, 0};
+  const auto on_read = [this, entry, payload](Status read) {
+    if (read.is_ok()) return write_again(entry, payload);
+    give_up(entry);
+  };
+  const Status taken = x_log.read(
+      place, payload->bytes(), [payload] {}, on_read);
+  if (!taken.is_ok()) give_up(entry);
+}
+
+void Reclaimer::write_again(const Entry& entry, const std::shared_ptr<io::PageBuffer>& payload) {
+  const auto bytes = payload->bytes().first(entry.header.payload_bytes);
+  if (block::crc32c(0, bytes.data(), bytes.size()) != entry.header.payload_crc)
+    return give_up(entry);
+  LogBlock block = {entry, Lifetime::lasting, bytes, payload};
+  const Status taken = x_log.append(std::move(block), [this, entry](Result<LogPlace> kept) {
+    if (!kept) return give_up(entry);
+    const bool is_wanted = x_options.index->hits_at(entry.header.key, place_of(entry)).has_value();
+    if (is_wanted) {
+      x_options.index->put(entry.header.key, {x_options.drive, kept->region, kept->offset,
+                                              kept->group, entry.header.payload_bytes});
+      ++x_moved;
+    }
+    --x_moves;
+  });
+  if (!taken.is_ok()) give_up(entry);
+}
+
+void Reclaimer::give_up(const Entry& entry) {
+  drop(entry);
+  --x_moves;
+}
+
+void Reclaimer::finish() {
+  const Status taken = x_log.reclaim(*x_victim, [this](Status trimmed) {
+    if (!trimmed.is_ok()) log::warn("region {} is not trimmed: {}", *x_victim, trimmed.to_string());
+    x_victim.reset();
+  });
+  x_is_trimming = taken.is_ok();
+  if (!x_is_trimming) return;
+  if (!x_gone.empty()) x_options.on_dropped(std::exchange(x_gone, {}));
+}
+
+}  // namespace tarn::flash

@@ -1,0 +1,395 @@
+#include "server/tiers/tiered_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+
+namespace tarn::tiers {
+namespace {
+
+// Deadlines are looked at this often.
+constexpr Nanos kDeadlinesEvery = std::chrono::milliseconds(2);
+
+template <typename Done>
+struct Waiter {
+  Instant deadline = kNever;
+  Done done;
+};
+
+// Takes out those whose time has come.
+template <typename Done>
+std::vector<Done> take_late(std::vector<Waiter<Done>>& waiters, Instant now) {
+  std::vector<Done> late;
+  std::erase_if(waiters, [&](Waiter<Done>& waiter) {
+    if (waiter.deadline > now) return false;
+    late.push_back(std::move(waiter.done));
+    return true;
+  });
+  return late;
+}
+
+Status too_late() {
+  return deadline_exceeded("flash: the drive has not answered in time");
+}
+
+Status gone_meanwhile() {
+  return not_found("the block was removed meanwhile");
+}
+
+}  // namespace
+
+// A block on its way from a drive into dram.
+struct TieredStore::Fetch {
+  block::BlockKey key;
+  store::Slot slot;
+  std::vector<Waiter<store::ReadDone>> waiters;
+  bool is_unwanted = false;
+};
+
+// A block on its way to a drive. Its pin keeps the bytes, also when dram has let it go.
+struct TieredStore::Write {
+  store::Pin pin;
+  std::vector<Waiter<store::PersistDone>> waiters;
+  bool is_leaving = false;  // dram has let it go
+  bool is_unwanted = false;
+
+  const block::BlockHeader& header() const { return pin.header(); }
+};
+
+TieredStore::TieredStore(TieredStoreOptions options)
+    : x_options(std::move(options)),
+      x_dram(*x_options.dram),
+      x_exchange(x_dram),
+      x_drives(x_options.drives),
+      x_epoch(x_options.floors_known) {}
+
+// Answers that are still to come find nobody: the lane's inbox is run no more.
+TieredStore::~TieredStore() {
+  for (const auto& [key, fetch] : x_fetches)
+    fetch->slot.abandon();
+  for (const auto& [key, write] : x_writes)
+    write->pin.release();
+  for (const auto& fetch : x_late_fetches)
+    fetch->slot.abandon();
+  for (const auto& write : x_late_writes)
+    write->pin.release();
+}
+
+const TieredStore::Write* TieredStore::leaving(const block::BlockKey& key) const {
+  const auto found = x_writes.find(key);
+  if (found == x_writes.end()) return nullptr;
+  const Write& write = *found->second;
+  return write.is_leaving && !write.is_unwanted ? &write : nullptr;
+}
+
+bool TieredStore::is_below(const block::BlockKey& key) const {
+  if (x_drives == nullptr) return false;
+  const auto found = x_writes.find(key);
+  if (found != x_writes.end()) return !found->second->is_unwanted;
+  return x_drives->index().find(key).has_value();
+}
+
+const block::BlockHeader* TieredStore::find(const block::BlockKey& key) const {
+  const block::BlockHeader* const header = x_dram.find(key);
+  if (header != nullptr || x_drives == nullptr) return header;
+  return find_below(key, x_found);
+}
+
+const block::BlockHeader* TieredStore::find_below(const block::BlockKey& key,
+                                                  block::BlockHeader& room) const {
+  if (const Write* write = leaving(key)) return &write->header();
+  const auto place = is_below(key) ? x_drives->index().find(key) : std::nullopt;
+  if (!place) return nullptr;
+  room.key = key;
+  room.payload_bytes = place->bytes;
+  return &room;
+}
+
+void TieredStore::find_all(std::span<const block::BlockKey> keys,
+                           std::span<const block::BlockHeader*> found) const {
+  x_dram.find_all(keys, found);
+  if (x_drives == nullptr) return;
+  x_found_all.resize(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i)
+    if (found[i] == nullptr) found[i] = find_below(keys[i], x_found_all[i]);
+}
+
+// --- from flash
+
+void TieredStore::read(const block::BlockKey& key, Instant deadline, store::ReadDone done) {
+  if (x_drives == nullptr || x_dram.find(key) != nullptr) return x_dram.read(key, std::move(done));
+  if (const Write* write = leaving(key)) {
+    // Its memory is its own until the drive has done with it.
+    auto pin = x_dram.pin_at(write->pin.bytes().data());
+    TARN_CHECK(pin.has_value());
+    return done(std::move(*pin));
+  }
+  auto fetched = fetch(key);
+  if (!fetched) return done(fetched.error());
+  (*fetched)->waiters.push_back({deadline, std::move(done)});
+}
+
+void TieredStore::read_ahead(const block::BlockKey& key) {
+  if (x_drives == nullptr || x_dram.find(key) != nullptr || leaving(key) != nullptr) return;
+  (void)fetch(key);
+}
+
+// The one that is under way, or a new one.
+Result<std::shared_ptr<TieredStore::Fetch>> TieredStore::fetch(const block::BlockKey& key) {
+  const auto found = x_fetches.find(key);
+  if (found != x_fetches.end() && !found->second->is_unwanted) return found->second;
+  if (found != x_fetches.end() || x_writes.contains(key)) return gone_meanwhile();
+  const auto place = x_drives->index().hit(key);
+  if (!place) return not_found("no such block");
+  if (x_fetches.size() >= kFetchesMax) return overloaded("flash: too many reads are under way");
+  const auto made = std::make_shared<Fetch>();
+  made->key = key;
+  TARN_ASSIGN_OR_RETURN(made->slot, x_exchange.reserve(key, place->bytes));
+  flash::DriveRead wanted;
+  wanted.key = key;
+  wanted.place = *place;
+  wanted.into = {made->slot.bytes().data(), round_up(place->bytes, flash::kPageBytes)};
+  const auto home = x_options.home;
+  wanted.done = [this, home, made](Result<flash::Entry> entry, bool is_free) {
+    home->post_answer([this, made, entry = std::move(entry), is_free]() mutable {
+      on_fetched(made, std::move(entry), is_free);
+    });
+  };
+  wanted.freed = [this, home, made] {
+    home->post_answer([this, made] {
+      made->slot.abandon();
+      std::erase(x_late_fetches, made);
+      --x_under_way;
+    });
+  };
+  TARN_RETURN_IF_ERROR(x_drives->read(std::move(wanted)));
+  ++x_under_way;
+  x_fetches.emplace(key, made);
+  return made;
+}
+
+void TieredStore::on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::Entry> entry,
+                             bool is_free) {
+  x_fetches.erase(fetch->key);
+  if (is_free) --x_under_way;
+  if (fetch->is_unwanted) entry = gone_meanwhile();
+  if (entry && is_free) return bring_in(*fetch, *entry);
+  ++x_counters.flash_misses;
+  if (is_free) {
+    fetch->slot.abandon();
+  } else {
+    x_late_fetches.push_back(fetch);
+  }
+  for (auto& waiter : std::exchange(fetch->waiters, {}))
+    waiter.done(entry.status());
+}
+
+// Into dram, or, where its extent there has no place for it, to those alone who wait.
+void TieredStore::bring_in(Fetch& fetch, const flash::Entry& entry) {
+  ++x_counters.flash_hits;
+  x_counters.flash_bytes += entry.header.payload_bytes;
+  store::BlockPut put;
+  put.header = entry.header;
+  put.parent = entry.parent;
+  put.extent_blocks = kExtentBlocksMax;
+  const std::byte* const at = fetch.slot.bytes().data();
+  store::Pin lent;
+  if (x_exchange.settle(fetch.slot, put).is_ok()) {
+    x_dram.publish(std::move(fetch.slot));
+  } else {
+    lent = x_exchange.lend(std::move(fetch.slot), entry.header);
+  }
+  for (auto& waiter : std::exchange(fetch.waiters, {})) {
+    auto pin = x_dram.pin_at(at);
+    TARN_CHECK(pin.has_value());
+    waiter.done(std::move(*pin));
+  }
+}
+
+// --- to flash
+
+Result<store::Slot> TieredStore::reserve(const store::BlockPut& put) {
+  const block::BlockKey& key = put.header.key;
+  if (x_drives != nullptr && is_below(key)) return already_exists("the block is there");
+  if (x_fetches.contains(key)) return conflict("the block is just being removed");
+  return x_dram.reserve(put);
+}
+
+void TieredStore::on_evicted(store::Pin& block, const block::BlockHash& parent) {
+  if (x_drives == nullptr || is_below(block.header().key)) return;
+  auto begun = write(block, parent, flash::Lifetime::brief);
+  if (begun) {
+    (*begun)->is_leaving = true;
+  } else {
+    ++x_counters.destage_refused;
+  }
+}
+
+// Takes the pin if it begins.
+Result<std::shared_ptr<TieredStore::Write>> TieredStore::write(store::Pin& pin,
+                                                               const block::BlockHash& parent,
+                                                               flash::Lifetime lifetime) {
+  const block::BlockHeader& header = pin.header();
+  const uint64_t bytes = header.payload_bytes;
+  if (x_writing_bytes > 0 && x_writing_bytes + bytes > x_options.writing_bytes_max)
+    return overloaded("flash: too much is on its way to the drives");
+  if (x_writes.contains(header.key)) return overloaded("the block is just being removed");
+  const auto made = std::make_shared<Write>();
+  flash::DriveWrite wanted;
+  wanted.entry.header = header;
+  wanted.entry.parent = parent;
+  wanted.entry.put_in = x_epoch;
+  wanted.lifetime = lifetime;
+  wanted.payload = pin.bytes();
+  const auto home = x_options.home;
+  wanted.done = [this, home, made](const Status& outcome, bool is_free) {
+    home->post_answer([this, made, outcome, is_free] { on_written(made, outcome, is_free); });
+  };
+  wanted.freed = [this, home, made] {
+    home->post_answer([this, made] {
+      made->pin.release();
+      std::erase(x_late_writes, made);
+      --x_under_way;
+    });
+  };
+  TARN_RETURN_IF_ERROR(x_drives->write(std::move(wanted)));
+  ++x_under_way;
+  x_writing_bytes += bytes;
+  x_writes.emplace(header.key, made);
+  made->pin = std::move(pin);
+  return made;
+}
+
+void TieredStore::on_written(const std::shared_ptr<Write>& write, const Status& outcome,
+                             bool is_free) {
+  const block::BlockHeader header = write->header();
+  x_writes.erase(header.key);
+  x_writing_bytes -= header.payload_bytes;
+  if (is_free) {
+    --x_under_way;
+    write->pin.release();
+  } else {
+    x_late_writes.push_back(write);
+  }
+  Status told = outcome;
+  if (write->is_unwanted) {
+    (void)x_drives->index().erase(header.key);
+    told = gone_meanwhile();
+  } else if (outcome.is_ok()) {
+    ++x_counters.destaged;
+    announce(header, false);
+  } else if (write->is_leaving) {
+    ++x_counters.destage_refused;
+    x_options.on_lost(header);
+  }
+  for (auto& waiter : std::exchange(write->waiters, {}))
+    waiter.done(told);
+}
+
+void TieredStore::persist(const block::BlockKey& key, Instant deadline, store::PersistDone done) {
+  if (x_drives == nullptr) return done(unsupported("this server has no flash tier"));
+  const auto under_way = x_writes.find(key);
+  if (under_way != x_writes.end()) {
+    if (under_way->second->is_unwanted) return done(overloaded("the block is just being removed"));
+    under_way->second->waiters.push_back({deadline, std::move(done)});
+    return;
+  }
+  if (x_drives->index().find(key)) return done(Status::ok());
+  auto source = x_exchange.hold(key);
+  if (!source) return done(not_found("no such block"));
+  auto begun = write(source->pin, source->parent, flash::Lifetime::lasting);
+  if (!begun) return done(begun.error());
+  (*begun)->waiters.push_back({deadline, std::move(done)});
+}
+
+// --- the end of blocks
+
+Status TieredStore::remove(const block::BlockKey& key) {
+  if (x_drives == nullptr) return x_dram.remove(key);
+  bool was_below = false;
+  if (const auto fetch = x_fetches.find(key); fetch != x_fetches.end())
+    fetch->second->is_unwanted = true;
+  if (const auto write = x_writes.find(key); write != x_writes.end()) {
+    was_below = !std::exchange(write->second->is_unwanted, true);
+    if (was_below && write->second->is_leaving) x_options.on_lost(write->second->header());
+  }
+  if (const auto place = x_drives->index().find(key)) {
+    was_below = true;
+    forget_below(key, *place);
+  }
+  const Status removed = x_dram.remove(key);
+  return removed.code() == Code::not_found && was_below ? Status::ok() : removed;
+}
+
+// At once for whoever looks; who is told of it has to know more than the index does.
+void TieredStore::forget_below(const block::BlockKey& key, const flash::FlashPlace& place) {
+  (void)x_drives->index().erase(key, place);
+  flash::DriveRead wanted;
+  wanted.key = key;
+  wanted.place = place;
+  const auto home = x_options.home;
+  wanted.done = [this, home](Result<flash::Entry> entry, bool) {
+    home->post_answer([this, entry = std::move(entry)] {
+      --x_under_way;
+      if (entry) announce(entry->header, true);
+    });
+  };
+  wanted.freed = [] {};
+  if (x_drives->read(std::move(wanted)).is_ok()) ++x_under_way;
+}
+
+void TieredStore::on_config(Epoch epoch, std::span<const ring::Floor> floors) {
+  if (x_drives == nullptr || epoch <= x_epoch) return;
+  for (const ring::Floor& floor : floors)
+    if (floor.epoch > x_epoch) forget_all(floor.tenant, floor.space);
+  x_epoch = epoch;
+}
+
+void TieredStore::forget_all(const TenantId& tenant, const SpaceId& space) {
+  const auto is_meant = [&](const block::BlockKey& key) {
+    return key.tenant == tenant && (space.is_zero() || key.space == space);
+  };
+  for (const auto& [key, fetch] : x_fetches)
+    fetch->is_unwanted = fetch->is_unwanted || is_meant(key);
+  for (const auto& [key, write] : x_writes)
+    write->is_unwanted = write->is_unwanted || is_meant(key);
+  (void)x_drives->index().erase_all(tenant, space);
+}
+
+void TieredStore::announce(const block::BlockHeader& header, bool removed) {
+  if (x_options.on_change) x_options.on_change({header, removed, store::Medium::flash});
+}
+
+size_t TieredStore::tick(Instant now) {
+  if (now < x_due || (x_fetches.empty() && x_writes.empty())) return 0;
+  x_due = now + kDeadlinesEvery;
+  std::vector<store::ReadDone> reads;
+  std::vector<store::PersistDone> writes;
+  for (const auto& [key, fetch] : x_fetches)
+    std::ranges::move(take_late(fetch->waiters, now), std::back_inserter(reads));
+  for (const auto& [key, write] : x_writes)
+    std::ranges::move(take_late(write->waiters, now), std::back_inserter(writes));
+  for (const auto& done : reads)
+    done(too_late());
+  for (const auto& done : writes)
+    done(too_late());
+  return reads.size() + writes.size();
+}
+
+// Pins and slots are the dram tier's.
+const block::BlockHeader& TieredStore::header_of(const void*) const {
+  TARN_CHECK(false);
+  return x_found;
+}
+void TieredStore::unpin(void*) {
+  TARN_CHECK(false);
+}
+void TieredStore::abandon(void*) {
+  TARN_CHECK(false);
+}
+void TieredStore::set_payload_crc(void*, uint32_t) {
+  TARN_CHECK(false);
+}
+
+}  // namespace tarn::tiers
