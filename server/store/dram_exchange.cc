@@ -28,6 +28,17 @@ Result<Slot> DramExchange::reserve(const block::BlockKey& key, uint64_t payload_
   return Slot(&x_dram, &block, block.slot.payload(payload_bytes));
 }
 
+void DramExchange::make_room_ahead(const BlockPut& put) {
+  const DomainId domain = domain_of(put.header.key);
+  const uint64_t bytes = put.header.payload_bytes;
+  SlotAllocator& memory = x_dram.x_memory;
+  if (memory.may_grow(domain, bytes)) return;
+  StoredBlock nobody;
+  if (const auto free = memory.allocate(domain, bytes, &nobody)) return memory.release(*free);
+  uint32_t older_slabs_left = 0;
+  (void)x_dram.evict_for(put, older_slabs_left);
+}
+
 Status DramExchange::settle(Slot& loose, const BlockPut& put) {
   StoredBlock& block = block_of(loose.token());
   TARN_CHECK(block.extent == nullptr && block.header.key == put.header.key &&

@@ -24,6 +24,9 @@ class DramExchange {
   // is in no chain, and found by nobody, until settle() or lend(). Returns: as DramTier::reserve().
   Result<Slot> reserve(const block::BlockKey& key, uint64_t payload_bytes);
 
+  // So that the next block like this finds room: where there is none left, one goes now.
+  void make_room_ahead(const BlockPut& put);
+
   // Gives it its place, as if it had been put: publish() follows. Returns: ok, or as
   // DramTier::reserve(), and the slot is as it was. Precondition: of reserve(), with this key and
   // size.

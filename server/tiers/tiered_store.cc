@@ -213,7 +213,10 @@ Result<store::Slot> TieredStore::reserve(const store::BlockPut& put) {
   const block::BlockKey& key = put.header.key;
   if (x_drives != nullptr && is_below(key)) return already_exists("the block is there");
   if (x_fetches.contains(key)) return conflict("the block is just being removed");
-  return x_dram.reserve(put);
+  TARN_ASSIGN_OR_RETURN(store::Slot slot, x_dram.reserve(put));
+  // What goes has to reach a drive first: it starts before its room is needed.
+  if (x_drives != nullptr) x_exchange.make_room_ahead(put);
+  return slot;
 }
 
 void TieredStore::on_evicted(store::Pin& block, const block::BlockHash& parent) {
