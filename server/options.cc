@@ -39,6 +39,13 @@ void add_storage(config::Schema& schema) {
                   "flash tier.");
   schema.add_bytes("flash_bytes", 0, "Size of each of flash_paths; 0: all of a raw device.",
                    {0, 1ull << 50});
+  schema.add_string("flash_writes_per_day", "1",
+                    "What the drives are rated for: how often a day all of their capacity may be "
+                    "written (DWPD), as 0.3 or 3.");
+  schema.add_enum(
+      "flash_admission", "shadow", {"off", "shadow", "enforce"},
+      "Whether writes to flash keep to that rating; shadow: they do not, and what would "
+      "have been refused is counted.");
   schema.add_uint("lanes", 0,
                   "Threads that serve blocks; 0: as many as lane_cpus, or half of the processors.",
                   {0, ring::kLanesMax});
@@ -70,6 +77,22 @@ void add_fabric(config::Schema& schema) {
 
 // Longer than any server lives.
 constexpr Micros kSpinForEver = std::chrono::hours(24 * 365 * 100);
+
+constexpr double kWritesPerDayMax = 1000;
+
+Result<double> writes_per_day_of(const std::string& word) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  const bool is_whole = error == std::errc() && end == word.data() + word.size();
+  if (is_whole && value > 0 && value <= kWritesPerDayMax) return value;
+  return invalid_argument("flash_writes_per_day: not a number above 0, as 0.3 or 3: '" + word +
+                          "'");
+}
+
+flash::AdmissionMode admission_of(const std::string& word) {
+  if (word == "off") return flash::AdmissionMode::off;
+  return word == "enforce" ? flash::AdmissionMode::enforce : flash::AdmissionMode::shadow;
+}
 
 Result<std::vector<uint32_t>> processors_of(const std::vector<std::string>& words) {
   std::vector<uint32_t> processors;
@@ -143,6 +166,9 @@ Result<ServerOptions> server_options(const config::Values& values) {
   options.tenant_dram_bytes = values.get_bytes("tenant_dram_bytes");
   options.flash_paths = values.get_list("flash_paths");
   options.flash_bytes = values.get_bytes("flash_bytes");
+  TARN_ASSIGN_OR_RETURN(options.flash_writes_per_day,
+                        writes_per_day_of(values.get_string("flash_writes_per_day")));
+  options.flash_admission = admission_of(values.get_enum("flash_admission"));
   options.lanes = static_cast<uint32_t>(values.get_uint("lanes"));
   options.data_dir = values.get_string("data_dir");
   options.secrets_dir = values.get_string("secrets_dir");

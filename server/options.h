@@ -8,6 +8,7 @@
 #include "common/base/result.h"
 #include "common/base/units.h"
 #include "common/config/load.h"
+#include "server/flash/admission/admission.h"
 
 namespace tarn::server {
 
@@ -24,7 +25,9 @@ struct ServerOptions {
   uint64_t tenant_dram_bytes = 0;        // of one tenant; 0: no cap of its own
   std::vector<std::string> flash_paths;  // drives of the flash tier; empty: none
   uint64_t flash_bytes = 0;              // of each; 0: all of a raw drive
-  uint32_t lanes = 0;                    // 0: as many as lane_cpus, or half of the processors
+  flash::AdmissionMode flash_admission = flash::AdmissionMode::shadow;
+  double flash_writes_per_day = 1;  // of its capacity, that a drive is rated for
+  uint32_t lanes = 0;               // 0: as many as lane_cpus, or half of the processors
   std::string data_dir;
   std::string secrets_dir;
   bool insecure_loopback = false;

@@ -330,6 +330,8 @@ Status Server::Parts::open_flash() {
   flash::FlashDrivesOptions made;
   made.paths = options.flash_paths;
   made.bytes = options.flash_bytes;
+  made.admission = options.flash_admission;
+  made.writes_per_day = options.flash_writes_per_day;
   made.registry = &registry;
   made.is_wanted = [floors](const flash::Entry& entry) {
     const block::BlockKey& key = entry.header.key;

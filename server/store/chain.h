@@ -27,6 +27,7 @@ struct StoredBlock {
   Extent* extent = nullptr;
   uint32_t pins = 0;
   State state = State::reserved;
+  bool was_read = false;  // since it came
 };
 
 enum class QueueKind : uint8_t { none, small, main };

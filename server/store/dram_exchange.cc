@@ -7,11 +7,12 @@
 
 namespace tarn::store {
 
-std::optional<DramExchange::Source> DramExchange::hold(const block::BlockKey& key) {
+std::optional<Leaving> DramExchange::hold(const block::BlockKey& key) {
   const auto found = x_dram.x_blocks.find(key);
   if (found == x_dram.x_blocks.end() || found->second->state != StoredBlock::State::visible)
     return std::nullopt;
-  return Source{x_dram.pin_of(*found->second), parent_of(*found->second)};
+  StoredBlock& block = *found->second;
+  return Leaving{x_dram.pin_of(block), parent_of(block), block.was_read};
 }
 
 Result<Slot> DramExchange::reserve(const block::BlockKey& key, uint64_t payload_bytes) {

@@ -13,12 +13,8 @@ class DramExchange {
   // The tier outlives this.
   explicit DramExchange(DramTier& dram) : x_dram(dram) {}
 
-  // A visible block with what its copy below has to know. Counts as no read.
-  struct Source {
-    Pin pin;
-    block::BlockHash parent;
-  };
-  std::optional<Source> hold(const block::BlockKey& key);
+  // A visible block, with what its copy below has to know. Counts as no read.
+  std::optional<Leaving> hold(const block::BlockKey& key);
 
   // Memory for a block that comes from below, where alone its place in its chain is known: the slot
   // is in no chain, and found by nobody, until settle() or lend(). Returns: as DramTier::reserve().

@@ -98,6 +98,7 @@ void DramTier::read(const block::BlockKey& key, Instant, ReadDone done) {
   StoredBlock& block = *found->second;
   EvictionQueue::hit(*block.extent);
   block.extent->touched = x_put_bytes;
+  block.was_read = true;
   done(pin_of(block));
 }
 
@@ -366,8 +367,8 @@ std::optional<DramTier::Oldest> DramTier::oldest_but(const QueueKey& own, uint64
 void DramTier::evict(StoredBlock& block) {
   ++x_evicted_blocks;
   if (!x_options.on_evicted) return retire(block, true);
-  Pin pin = pin_of(block);
-  x_options.on_evicted(pin, parent_of(block));
+  Leaving leaving = {pin_of(block), parent_of(block), block.was_read};
+  x_options.on_evicted(leaving);
   retire(block, true);
 }
 

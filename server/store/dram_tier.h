@@ -36,6 +36,13 @@ struct MakeWay {
   bool spares(BlockPrint print) const { return print == put || print == put_parent; }
 };
 
+// A block that dram lets go. Who moves the pin away keeps the bytes, and their memory, for as long.
+struct Leaving {
+  Pin pin;
+  block::BlockHash parent;  // as of parent_of()
+  bool was_read = false;
+};
+
 struct DramTierOptions {
   SlotAllocatorOptions memory;
   uint64_t extents_max = 4'000'000;
@@ -45,9 +52,8 @@ struct DramTierOptions {
       nullptr;  // of all lanes of the server; outlives the tier. Null: one of its own
   // Hands it to the lanes' queues; may lose it. Never calls a tier.
   std::function<void(const MakeWay&)> on_blocked;
-  // A block is about to go to make room, and may go on being read: who moves the pin away keeps the
-  // bytes, and their memory, for as long. `parent` as of parent_of().
-  std::function<void(Pin& block, const block::BlockHash& parent)> on_evicted;
+  // A block is about to go to make room.
+  std::function<void(Leaving&)> on_evicted;
 };
 
 // Positions of a scan, both inclusive.

@@ -219,9 +219,9 @@ Result<store::Slot> TieredStore::reserve(const store::BlockPut& put) {
   return slot;
 }
 
-void TieredStore::on_evicted(store::Pin& block, const block::BlockHash& parent) {
-  if (x_drives == nullptr || is_below(block.header().key)) return;
-  auto begun = write(block, parent, flash::Lifetime::brief);
+void TieredStore::on_evicted(store::Leaving& leaving) {
+  if (x_drives == nullptr || is_below(leaving.pin.header().key)) return;
+  auto begun = write(leaving, false);
   if (begun) {
     (*begun)->is_leaving = true;
   } else {
@@ -230,21 +230,23 @@ void TieredStore::on_evicted(store::Pin& block, const block::BlockHash& parent) 
 }
 
 // Takes the pin if it begins.
-Result<std::shared_ptr<TieredStore::Write>> TieredStore::write(store::Pin& pin,
-                                                               const block::BlockHash& parent,
-                                                               flash::Lifetime lifetime) {
-  const block::BlockHeader& header = pin.header();
+Result<std::shared_ptr<TieredStore::Write>> TieredStore::write(store::Leaving& block,
+                                                               bool is_asked_for) {
+  const block::BlockHeader& header = block.pin.header();
   const uint64_t bytes = header.payload_bytes;
   if (x_writing_bytes > 0 && x_writing_bytes + bytes > x_options.writing_bytes_max)
     return overloaded("flash: too much is on its way to the drives");
   if (x_writes.contains(header.key)) return overloaded("the block is just being removed");
+  TARN_RETURN_IF_ERROR(
+      x_drives->admission().admit({header.key, bytes, is_asked_for, block.was_read}));
   const auto made = std::make_shared<Write>();
   flash::DriveWrite wanted;
   wanted.entry.header = header;
-  wanted.entry.parent = parent;
+  wanted.entry.parent = block.parent;
   wanted.entry.put_in = x_epoch;
-  wanted.lifetime = lifetime;
-  wanted.payload = pin.bytes();
+  const bool lasts = is_asked_for || block.was_read;
+  wanted.lifetime = lasts ? flash::Lifetime::lasting : flash::Lifetime::brief;
+  wanted.payload = block.pin.bytes();
   const auto home = x_options.home;
   wanted.done = [this, home, made](const Status& outcome, bool is_free) {
     home->post_answer([this, made, outcome, is_free] { on_written(made, outcome, is_free); });
@@ -260,7 +262,7 @@ Result<std::shared_ptr<TieredStore::Write>> TieredStore::write(store::Pin& pin,
   ++x_under_way;
   x_writing_bytes += bytes;
   x_writes.emplace(header.key, made);
-  made->pin = std::move(pin);
+  made->pin = std::move(block.pin);
   return made;
 }
 
@@ -301,7 +303,7 @@ void TieredStore::persist(const block::BlockKey& key, Instant deadline, store::P
   if (x_drives->index().find(key)) return done(Status::ok());
   auto source = x_exchange.hold(key);
   if (!source) return done(not_found("no such block"));
-  auto begun = write(source->pin, source->parent, flash::Lifetime::lasting);
+  auto begun = write(*source, true);
   if (!begun) return done(begun.error());
   (*begun)->waiters.push_back({deadline, std::move(done)});
 }

@@ -64,7 +64,7 @@ class TieredStore final : public store::Tier {
   store::TierUsage usage() const override { return x_dram.usage(); }
 
   // The block is about to leave dram: its pin is taken where it goes to flash.
-  void on_evicted(store::Pin& block, const block::BlockHash& parent);
+  void on_evicted(store::Leaving& leaving);
   // Flash has it, or will.
   bool is_below(const block::BlockKey& key) const;
   // A config of this epoch has come: what its floors remove, on flash and on its way there and
@@ -90,8 +90,7 @@ class TieredStore final : public store::Tier {
   Result<std::shared_ptr<Fetch>> fetch(const block::BlockKey& key);
   void on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::Entry> entry, bool is_free);
   void bring_in(Fetch& fetch, const flash::Entry& entry);
-  Result<std::shared_ptr<Write>> write(store::Pin& pin, const block::BlockHash& parent,
-                                       flash::Lifetime lifetime);
+  Result<std::shared_ptr<Write>> write(store::Leaving& block, bool is_asked_for);
   void on_written(const std::shared_ptr<Write>& write, const Status& outcome, bool is_free);
   void forget_below(const block::BlockKey& key, const flash::FlashPlace& place);
   void announce(const block::BlockHeader& header, bool removed);

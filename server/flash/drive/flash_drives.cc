@@ -52,6 +52,13 @@ Result<std::unique_ptr<FlashDrives>> FlashDrives::open(const FlashDrivesOptions&
     log::info("flash: {}", (*drive)->description());
     drives->x_drives.push_back(std::move(*drive));
   }
+  AdmissionOptions admission;
+  admission.mode = options.admission;
+  admission.capacity_bytes = drives->capacity_bytes();
+  admission.writes_per_day = options.writes_per_day;
+  admission.registry = options.registry;
+  admission.clock = options.clock;
+  drives->x_admission = std::make_unique<Admission>(admission);
   return drives;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "server/flash/admission/admission.h"
 #include "server/flash/drive/flash_drive.h"
 #include "server/flash/index/flash_index.h"
 
@@ -17,6 +18,8 @@ struct FlashDrivesOptions {
   std::vector<std::string> paths;  // files that are made, or raw drives
   uint64_t bytes = 0;              // of each; 0: all of a raw drive
   io::IoEngine engine = io::IoEngine::automatic;
+  AdmissionMode admission = AdmissionMode::shadow;
+  double writes_per_day = 1;  // of its capacity, that a drive is rated for
   std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
   std::function<void(std::vector<block::BlockHeader>)> on_dropped = [](auto) {};
   metrics::Registry* registry = nullptr;  // outlives the drives; null: no metrics
@@ -34,6 +37,8 @@ class FlashDrives {
 
   FlashIndex& index() { return x_index; }
   const FlashIndex& index() const { return x_index; }
+  // Who writes asks it first.
+  Admission& admission() { return *x_admission; }
 
   // As FlashDrive; the drive that has most room of those that can be written. Unavailable where
   // there is none.
@@ -51,6 +56,7 @@ class FlashDrives {
   FlashDrives() = default;
 
   FlashIndex x_index;
+  std::unique_ptr<Admission> x_admission;
   std::vector<std::unique_ptr<FlashDrive>> x_drives;  // null: left out
   std::atomic<uint32_t> x_next{0};
 };

@@ -63,6 +63,15 @@ TEST(ServerOptions, ValuesAtTheirLimits) {
       {"--log-level", "loud", "log"},
       {"--ucx-shm", "on", "ucx"},
       {"--tenant-dram-bytes", "0", nullptr},
+      {"--flash-bytes", "1025TiB", "flash"},
+      {"--flash-writes-per-day", "0.3", nullptr},
+      {"--flash-writes-per-day", "0", "flash_writes_per_day"},
+      {"--flash-writes-per-day", "3x", "flash_writes_per_day"},
+      {"--flash-writes-per-day", "nan", "flash_writes_per_day"},
+      {"--flash-writes-per-day", "-1", "flash_writes_per_day"},
+      {"--flash-admission", "maybe", "flash"},
+      {"--flash-paths", "/a,/a", "flash_paths"},
+      {"--flash-paths", "/a,/b", nullptr},
   };
   for (const auto& each : cases) {
     const auto options =
@@ -97,6 +106,14 @@ TEST(ServerOptions, EveryItemIsTakenOver) {
                               "127.0.0.1:3",
                               "--dram-bytes",
                               "1GiB",
+                              "--flash-paths",
+                              "/dev/a,/b",
+                              "--flash-bytes",
+                              "2GiB",
+                              "--flash-writes-per-day",
+                              "2.5",
+                              "--flash-admission",
+                              "enforce",
                               "--lanes",
                               "2"});
   ASSERT_TRUE(options.has_value()) << options.error().message();
@@ -108,6 +125,10 @@ TEST(ServerOptions, EveryItemIsTakenOver) {
   EXPECT_FALSE(options->trusts_shm);
   EXPECT_EQ(options->fabric_device, "mlx5_0:1");
   EXPECT_EQ(options->metrics_listen, "127.0.0.1:3");
+  EXPECT_EQ(options->flash_paths, (std::vector<std::string>{"/dev/a", "/b"}));
+  EXPECT_EQ(options->flash_bytes, 2 * kGiB);
+  EXPECT_EQ(options->flash_writes_per_day, 2.5);
+  EXPECT_EQ(options->flash_admission, flash::AdmissionMode::enforce);
 }
 
 Result<ServerOptions> parse_more(std::vector<const char*> args) {
