@@ -347,19 +347,19 @@ void TieredStore::forget_below(const block::BlockKey& key, const flash::FlashPla
 void TieredStore::on_config(Epoch epoch, std::span<const ring::Floor> floors) {
   if (x_drives == nullptr || epoch <= x_epoch) return;
   for (const ring::Floor& floor : floors)
-    if (floor.epoch > x_epoch) forget_all(floor.tenant, floor.space);
+    if (floor.epoch > x_epoch) forget_all(floor);
   x_epoch = epoch;
 }
 
-void TieredStore::forget_all(const TenantId& tenant, const SpaceId& space) {
+void TieredStore::forget_all(const ring::Floor& floor) {
   const auto is_meant = [&](const block::BlockKey& key) {
-    return key.tenant == tenant && (space.is_zero() || key.space == space);
+    return key.tenant == floor.tenant && (floor.space.is_zero() || key.space == floor.space);
   };
   for (const auto& [key, fetch] : x_fetches)
     fetch->is_unwanted = fetch->is_unwanted || is_meant(key);
   for (const auto& [key, write] : x_writes)
     write->is_unwanted = write->is_unwanted || is_meant(key);
-  (void)x_drives->index().erase_all(tenant, space);
+  (void)x_drives->index().erase_all(floor.tenant, floor.space, floor.epoch);
 }
 
 void TieredStore::announce(const block::BlockHeader& header, bool removed) {

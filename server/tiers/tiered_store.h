@@ -84,7 +84,7 @@ class TieredStore final : public store::Tier {
   using ByKey = absl::flat_hash_map<block::BlockKey, std::shared_ptr<Value>,
                                     RowHash<block::BlockKey>, RowEqual<block::BlockKey>>;
 
-  void forget_all(const TenantId& tenant, const SpaceId& space);
+  void forget_all(const ring::Floor& floor);
   const block::BlockHeader* find_below(const block::BlockKey& key, block::BlockHeader& room) const;
   const Write* leaving(const block::BlockKey& key) const;
   Result<std::shared_ptr<Fetch>> fetch(const block::BlockKey& key);

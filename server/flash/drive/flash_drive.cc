@@ -62,10 +62,13 @@ Result<std::unique_ptr<FlashDrive>> FlashDrive::open(FlashDriveOptions options) 
   TARN_ASSIGN_OR_RETURN(auto event, fabric::Event::open());
   auto drive = std::unique_ptr<FlashDrive>(
       new FlashDrive(std::move(options), std::make_shared<thread::Inbox>(std::move(event))));
-  std::promise<Status> opened;
-  drive->x_thread = std::thread(
-      [raw = drive.get(), &opened] { raw->run([&](Status status) { opened.set_value(status); }); });
-  TARN_RETURN_IF_ERROR(opened.get_future().get());
+  // The thread may still be in set_value() when this has the value.
+  const auto opened = std::make_shared<std::promise<Status>>();
+  auto outcome = opened->get_future();
+  drive->x_thread = std::thread([raw = drive.get(), opened] {
+    raw->run([opened](Status status) { opened->set_value(std::move(status)); });
+  });
+  TARN_RETURN_IF_ERROR(outcome.get());
   return drive;
 }
 
@@ -122,8 +125,10 @@ Status FlashDrive::recover() {
   x_options.index->add_drive(x_options.number, x_log->region_count());
   TARN_RETURN_IF_ERROR(x_log->recover([this](const LogPlace& place, const Entry& entry) {
     if (!x_options.is_wanted(entry)) return;
-    (void)x_options.index->put(entry.header.key, {x_options.number, place.region, place.offset,
-                                                  place.group, entry.header.payload_bytes});
+    (void)x_options.index->put(
+        entry.header.key,
+        {x_options.number, place.region, place.offset, place.group, entry.header.payload_bytes},
+        entry.put_in);
   }));
   x_reclaimer = std::make_unique<Reclaimer>(
       *x_log, ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped});
@@ -178,8 +183,10 @@ void FlashDrive::begin(DriveWrite write) {
 void FlashDrive::on_kept(const std::shared_ptr<Writing>& writing, Result<LogPlace> place) {
   if (place) {
     const block::BlockHeader& header = writing->write.entry.header;
-    (void)x_options.index->put(header.key, {x_options.number, place->region, place->offset,
-                                            place->group, header.payload_bytes});
+    (void)x_options.index->put(
+        header.key,
+        {x_options.number, place->region, place->offset, place->group, header.payload_bytes},
+        writing->write.entry.put_in);
     x_payload_written += header.payload_bytes;
     x_reclaimer->on_put(header.payload_bytes);
   }
@@ -238,8 +245,10 @@ Result<Entry> FlashDrive::check(const Reading& reading) {
          block::crc32c(0, read.into.data(), read.place.bytes) == found->header.payload_crc);
     if (is_intact) return *found;
   }
+  // Its region has begun anew, or it was removed, between the look-up and now.
+  if (!x_options.index->erase(read.key, read.place))
+    return not_found("flash: the block lies there no more");
   ++x_corrupt;
-  (void)x_options.index->erase(read.key, read.place);
   return corrupt("flash: what lies there is not the block");
 }
 

@@ -124,12 +124,9 @@ void Reclaimer::write_again(const Entry& entry, const std::shared_ptr<io::PageBu
   LogBlock block = {entry, Lifetime::lasting, bytes, payload};
   const Status taken = x_log.append(std::move(block), [this, entry](Result<LogPlace> kept) {
     if (!kept) return give_up(entry);
-    const bool is_wanted = x_options.index->hits_at(entry.header.key, place_of(entry)).has_value();
-    if (is_wanted) {
-      x_options.index->put(entry.header.key, {x_options.drive, kept->region, kept->offset,
-                                              kept->group, entry.header.payload_bytes});
-      ++x_moved;
-    }
+    const FlashPlace to = {x_options.drive, kept->region, kept->offset, kept->group,
+                           entry.header.payload_bytes};
+    if (x_options.index->move(entry.header.key, place_of(entry), to)) ++x_moved;
     --x_moves;
   });
   if (!taken.is_ok()) give_up(entry);
@@ -147,6 +144,9 @@ void Reclaimer::finish() {
   });
   x_is_trimming = taken.is_ok();
   if (!x_is_trimming) return;
+  // What could not be listed cannot be told of, but nobody is to look for it there.
+  if (x_options.index->use_of(x_options.drive, *x_victim).live_blocks > 0)
+    x_dropped += x_options.index->erase_region(x_options.drive, *x_victim);
   if (!x_gone.empty()) x_options.on_dropped(std::exchange(x_gone, {}));
 }
 

@@ -101,23 +101,37 @@ std::optional<FlashPlace> FlashIndex::hit(const block::BlockKey& key) {
   return place_of(row);
 }
 
-uint32_t FlashIndex::space_number(const block::BlockKey& key) {
+// Nothing where a floor has removed the block.
+std::optional<uint32_t> FlashIndex::space_number(const block::BlockKey& key, Epoch put_in) {
   const MutexLock lock(x_spaces_mutex);
-  const auto next = static_cast<uint32_t>(x_spaces.size());
-  return x_spaces.try_emplace({key.tenant, key.space}, next).first->second;
+  for (const SpaceId& space : {SpaceId{}, key.space}) {
+    const auto floor = x_floors.find({key.tenant, space});
+    if (floor != x_floors.end() && put_in < floor->second) return std::nullopt;
+  }
+  const auto [at, is_new] = x_spaces.try_emplace({key.tenant, key.space}, x_next_space);
+  if (is_new) ++x_next_space;
+  return at->second;
 }
 
-bool FlashIndex::put(const block::BlockKey& key, const FlashPlace& place) {
+FlashIndex::Row FlashIndex::row_of(const FlashPlace& place) {
   TARN_DCHECK(place.group < place.offset && place.bytes <= kBlockBytesMax);
   Row row;
   row.drive_region = uint32_t{place.drive} << 24 | place.region;
   row.page = static_cast<uint16_t>(place.offset / kPage);
   row.back = static_cast<uint16_t>((place.offset - place.group) / kPage);
   row.bytes_hits = static_cast<uint32_t>(place.bytes) << kHitsBits;
-  row.space = space_number(key);
+  return row;
+}
+
+bool FlashIndex::put(const block::BlockKey& key, const FlashPlace& place, Epoch put_in) {
+  Row row = row_of(place);
   const Print print = print_of(key);
   Part& part = part_of(print);
   const MutexLock lock(part.mutex);
+  // Under the part's lock: a floor that comes later finds the row.
+  const auto space = space_number(key, put_in);
+  if (!space) return false;
+  row.space = *space;
   const auto [at, is_new] = part.rows.try_emplace(print, row);
   if (!is_new) {
     discount(at->second);
@@ -125,6 +139,20 @@ bool FlashIndex::put(const block::BlockKey& key, const FlashPlace& place) {
   }
   count(row);
   return is_new;
+}
+
+bool FlashIndex::move(const block::BlockKey& key, const FlashPlace& from, const FlashPlace& to) {
+  Row row = row_of(to);
+  const Print print = print_of(key);
+  Part& part = part_of(print);
+  const MutexLock lock(part.mutex);
+  const auto found = part.rows.find(print);
+  if (found == part.rows.end() || !leads_to(found->second, from)) return false;
+  row.space = found->second.space;
+  discount(found->second);
+  found->second = row;
+  count(row);
+  return true;
 }
 
 bool FlashIndex::erase(const block::BlockKey& key) {
@@ -159,26 +187,42 @@ std::optional<uint8_t> FlashIndex::hits_at(const block::BlockKey& key,
   return static_cast<uint8_t>(found->second.bytes_hits & kHitsMask);
 }
 
-uint64_t FlashIndex::erase_all(const TenantId& tenant, const SpaceId& space) {
-  std::vector<uint32_t> doomed;
-  {
-    const MutexLock lock(x_spaces_mutex);
-    for (const auto& [name, number] : x_spaces) {
-      if (name.first == tenant && (space.is_zero() || name.second == space))
-        doomed.push_back(number);
-    }
-  }
+template <typename IsMeant>
+uint64_t FlashIndex::erase_if(const IsMeant& is_meant) {
   uint64_t erased = 0;
   for (Part& part : x_parts) {
     const MutexLock lock(part.mutex);
     erased += absl::erase_if(part.rows, [&](const auto& each) {
-      const Row& row = each.second;
-      if (std::ranges::find(doomed, row.space) == doomed.end()) return false;
-      discount(row);
+      if (!is_meant(each.second)) return false;
+      discount(each.second);
       return true;
     });
   }
   return erased;
+}
+
+uint64_t FlashIndex::erase_all(const TenantId& tenant, const SpaceId& space, Epoch floor) {
+  std::vector<uint32_t> doomed;
+  {
+    const MutexLock lock(x_spaces_mutex);
+    Epoch& known = x_floors[{tenant, space}];
+    if (floor <= known) return 0;
+    known = floor;
+    std::erase_if(x_spaces, [&](const auto& each) {
+      const auto& [name, number] = each;
+      if (name.first != tenant || (!space.is_zero() && name.second != space)) return false;
+      doomed.push_back(number);
+      return true;
+    });
+  }
+  if (doomed.empty()) return 0;
+  return erase_if(
+      [&](const Row& row) { return std::ranges::find(doomed, row.space) != doomed.end(); });
+}
+
+uint64_t FlashIndex::erase_region(uint8_t drive, uint32_t region) {
+  return erase_if(
+      [&](const Row& row) { return row.drive_region == (uint32_t{drive} << 24 | region); });
 }
 
 RegionUse FlashIndex::use_of(uint8_t drive, uint32_t region) const {

@@ -3,7 +3,6 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -58,8 +57,13 @@ class FlashIndex {
   // The same for a get: it counts as a hit of the block and its region.
   std::optional<FlashPlace> hit(const block::BlockKey& key);
 
-  // The block lies there from now on, and nowhere else. True when it lay nowhere before.
-  bool put(const block::BlockKey& key, const FlashPlace& place);
+  // The block lies there from now on, and nowhere else; `put_in` is the epoch of the config that it
+  // was put under. True when it lay nowhere before. Nothing where a floor above it has come.
+  bool put(const block::BlockKey& key, const FlashPlace& place, Epoch put_in);
+
+  // The same bytes lie there now; nobody has asked for them there. False where it lies elsewhere,
+  // or nowhere, by now: nothing changes.
+  bool move(const block::BlockKey& key, const FlashPlace& from, const FlashPlace& to);
 
   // Returns whether there was such a row; of the second kind only one that leads there.
   bool erase(const block::BlockKey& key);
@@ -68,8 +72,12 @@ class FlashIndex {
   // How often the block was asked for since it was put there; nothing where it does not lie there.
   std::optional<uint8_t> hits_at(const block::BlockKey& key, const FlashPlace& place) const;
 
-  // Of the tenant, or of one space of it (zero: all). Returns how many.
-  uint64_t erase_all(const TenantId& tenant, const SpaceId& space);
+  // A floor: what the tenant, or one space of it (zero: all), has put under an earlier epoch.
+  // Returns how many; a floor that is known already removes nothing.
+  uint64_t erase_all(const TenantId& tenant, const SpaceId& space, Epoch floor);
+
+  // What is still said to lie in the region. Walks all rows. Returns how many.
+  uint64_t erase_region(uint8_t drive, uint32_t region);
 
   RegionUse use_of(uint8_t drive, uint32_t region) const;
   void halve_hits(uint8_t drive, uint32_t region);
@@ -114,7 +122,10 @@ class FlashIndex {
   Print print_of(const block::BlockKey& key) const;
   Part& part_of(Print print) const { return x_parts[print.high % kParts]; }
   Use& use_at(const Row& row) const;
-  uint32_t space_number(const block::BlockKey& key);
+  std::optional<uint32_t> space_number(const block::BlockKey& key, Epoch put_in);
+  template <typename IsMeant>
+  uint64_t erase_if(const IsMeant& is_meant);
+  static Row row_of(const FlashPlace& place);
   static FlashPlace place_of(const Row& row);
   static bool leads_to(const Row& row, const FlashPlace& place);
   void count(const Row& row);
@@ -123,8 +134,12 @@ class FlashIndex {
   uint64_t x_seed;
   mutable std::array<Part, kParts> x_parts;
   std::array<Drive, kDrivesMax> x_drives;
-  mutable Mutex x_spaces_mutex;
-  std::map<std::pair<TenantId, SpaceId>, uint32_t> x_spaces TARN_GUARDED_BY(x_spaces_mutex);
+  using Space = std::pair<TenantId, SpaceId>;
+  Mutex x_spaces_mutex;  // taken within a part's
+  // A space has a new number after each floor: rows from before it are known by the old one.
+  std::map<Space, uint32_t> x_spaces TARN_GUARDED_BY(x_spaces_mutex);
+  std::map<Space, Epoch> x_floors TARN_GUARDED_BY(x_spaces_mutex);
+  uint32_t x_next_space TARN_GUARDED_BY(x_spaces_mutex) = 0;
   std::atomic<uint64_t> x_blocks{0};
   std::atomic<uint64_t> x_payload_bytes{0};
 };
