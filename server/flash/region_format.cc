@@ -35,18 +35,6 @@ uint32_t crc_of(const RegionStamp& stamp, uint64_t offset) {
   return block::crc32c(0, bytes.data(), bytes.size());
 }
 
-void seal(const RegionStamp& stamp, uint64_t offset, Page page) {
-  store_le(page.data() + kCrcAt, block::crc32c(crc_of(stamp, offset), page.data(), kCrcAt));
-}
-
-Status check_page(const RegionStamp& stamp, uint64_t offset, Bytes page, uint32_t magic) {
-  if (page.size() < kPageBytes) return corrupt("region: a page is cut short");
-  if (load_le<uint32_t>(page.data()) != magic) return corrupt("region: no page of this kind");
-  const uint32_t crc = block::crc32c(crc_of(stamp, offset), page.data(), kCrcAt);
-  if (load_le<uint32_t>(page.data() + kCrcAt) != crc) return corrupt("region: checksum of a page");
-  return Status::ok();
-}
-
 void encode_entry(const Entry& entry, std::byte* at) {
   const block::EncodedBlockHeader header = block::encode(entry.header);
   std::memcpy(at, header.data(), header.size());
@@ -75,6 +63,18 @@ bool is_within(const Entry& entry, uint64_t from, uint64_t to) {
 
 }  // namespace
 
+void seal_page(const RegionStamp& stamp, uint64_t offset, Page page) {
+  store_le(page.data() + kCrcAt, block::crc32c(crc_of(stamp, offset), page.data(), kCrcAt));
+}
+
+Status check_page(const RegionStamp& stamp, uint64_t offset, Bytes page, uint32_t magic) {
+  if (page.size() < kPageBytes) return corrupt("region: a page is cut short");
+  if (load_le<uint32_t>(page.data()) != magic) return corrupt("region: no page of this kind");
+  const uint32_t crc = block::crc32c(crc_of(stamp, offset), page.data(), kCrcAt);
+  if (load_le<uint32_t>(page.data() + kCrcAt) != crc) return corrupt("region: checksum of a page");
+  return Status::ok();
+}
+
 // 0 magic | 4 format u32 | 8 region u32 | 12 lifetime u8 | 16 epoch u64 | 24 region bytes u64
 void encode_header(const RegionHeader& header, Page page) {
   TARN_CHECK(header.stamp.epoch > 0);
@@ -85,7 +85,7 @@ void encode_header(const RegionHeader& header, Page page) {
   store_le(page.data() + 12, static_cast<uint8_t>(header.lifetime));
   store_le(page.data() + 16, header.stamp.epoch);
   store_le(page.data() + 24, kRegionBytes);
-  seal(header.stamp, 0, page);
+  seal_page(header.stamp, 0, page);
 }
 
 Result<RegionHeader> decode_header(Bytes page, const std::array<uint8_t, 16>& drive,
@@ -124,7 +124,7 @@ void encode_group(const RegionStamp& stamp, uint64_t offset, std::span<const Ent
   store_le(page.data(), kGroupMagic);
   store_le(page.data() + 4, static_cast<uint32_t>(entries.size()));
   store_le(page.data() + 8, end);
-  seal(stamp, offset, page);
+  seal_page(stamp, offset, page);
 }
 
 Result<Group> decode_group(const RegionStamp& stamp, uint64_t offset, Bytes page) {
@@ -156,7 +156,7 @@ void encode_footer(const RegionStamp& stamp, std::span<const Entry> entries,
   store_le(last.data(), kTrailerMagic);
   store_le(last.data() + 4, static_cast<uint32_t>(entries.size()));
   store_le(last.data() + 8, block::crc32c(0, into.data(), into.size() - kPageBytes));
-  seal(stamp, kRegionBytes - kPageBytes, last);
+  seal_page(stamp, kRegionBytes - kPageBytes, last);
 }
 
 Result<uint64_t> decode_footer_bytes(const RegionStamp& stamp, Bytes page) {

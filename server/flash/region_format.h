@@ -72,6 +72,13 @@ constexpr uint64_t footer_bytes(uint64_t entries) {
   return round_up(entries * kEntryBytes, kPageBytes) + kPageBytes;
 }
 
+// Every page that is not a payload ends in a checksum, over whose and where it is and its bytes.
+// `offset` is that of the page in its region.
+void seal_page(const RegionStamp& stamp, uint64_t offset, Page page);
+// Returns: ok, corrupt (cut short, another magic number, or it is not sealed for this place).
+Status check_page(const RegionStamp& stamp, uint64_t offset, std::span<const std::byte> page,
+                  uint32_t magic);
+
 void encode_header(const RegionHeader& header, Page page);
 // Returns: the header, corrupt (none of this drive and region), unsupported (another format).
 Result<RegionHeader> decode_header(std::span<const std::byte> page,

@@ -279,7 +279,7 @@ void TieredStore::on_written(const std::shared_ptr<Write>& write, const Status& 
   }
   Status told = outcome;
   if (write->is_unwanted) {
-    (void)x_drives->index().erase(header.key);
+    if (const auto place = x_drives->index().find(header.key)) forget_below(header.key, *place);
     told = gone_meanwhile();
   } else if (outcome.is_ok()) {
     ++x_counters.destaged;
@@ -341,7 +341,7 @@ void TieredStore::forget_below(const block::BlockKey& key, const flash::FlashPla
     });
   };
   wanted.freed = [] {};
-  if (x_drives->read(std::move(wanted)).is_ok()) ++x_under_way;
+  if (x_drives->remove(std::move(wanted)).is_ok()) ++x_under_way;
 }
 
 void TieredStore::on_config(Epoch epoch, std::span<const ring::Floor> floors) {

@@ -100,12 +100,14 @@ void FlashDrive::run(std::function<void(Status)> opened) {
   x_inbox->close();
   const Instant end = x_clock.now() + kDrainMax;
   x_inbox->run_all();
-  while (x_log != nullptr && !x_log->is_idle() && x_clock.now() < end) {
-    if (x_log->turn() == 0) doze();
+  const auto is_idle = [this] { return x_log->is_idle() && x_notes->is_idle(); };
+  while (recovered.is_ok() && !is_idle() && x_clock.now() < end) {
+    if (x_notes->turn() + x_log->turn() == 0) doze();
   }
   // Calls back for what is still under way, so all it may call is still there.
   x_device.reset();
   x_reclaimer.reset();
+  x_notes.reset();
   x_log.reset();
 }
 
@@ -123,8 +125,19 @@ Status FlashDrive::recover() {
   made.deadline = x_options.deadline;
   x_log = std::make_unique<RegionLog>(made);
   x_options.index->add_drive(x_options.number, x_log->region_count());
+  RemovalNotesOptions notes;
+  notes.device = x_device.get();
+  notes.drive = opened.label.id;
+  notes.clock = &x_clock;
+  notes.deadline = x_options.deadline;
+  notes.epoch_of = [this](uint32_t region) {
+    return region < x_log->region_count() ? x_log->stamp_of(region).epoch : UINT64_MAX;
+  };
+  x_notes = std::make_unique<RemovalNotes>(std::move(notes));
+  x_notes->recover();
   TARN_RETURN_IF_ERROR(x_log->recover([this](const LogPlace& place, const Entry& entry) {
-    if (!x_options.is_wanted(entry)) return;
+    const auto page = static_cast<uint32_t>(place.offset / kPageBytes);
+    if (!x_options.is_wanted(entry) || x_notes->holds({place.epoch, place.region, page})) return;
     (void)x_options.index->put(
         entry.header.key,
         {x_options.number, place.region, place.offset, place.group, entry.header.payload_bytes},
@@ -139,6 +152,7 @@ void FlashDrive::serve() {
   Instant stats_due = x_clock.now();
   while (!x_stopping.load(std::memory_order_acquire)) {
     size_t done = x_inbox->run_all();
+    done += x_notes->turn();
     done += x_log->turn();
     done += x_reclaimer->tick() ? 1 : 0;
     if (const Instant now = x_clock.now(); now >= stats_due) {
@@ -161,6 +175,22 @@ Status FlashDrive::write(DriveWrite write) {
 
 Status FlashDrive::read(DriveRead read) {
   return x_inbox->post([this, read = std::move(read)]() mutable { begin(std::move(read)); });
+}
+
+Status FlashDrive::remove(DriveRead removal) {
+  TARN_CHECK(removal.into.empty());
+  return x_inbox->post([this, removal = std::move(removal)]() mutable {
+    note_removal(removal.place);
+    begin(std::move(removal));
+  });
+}
+
+void FlashDrive::note_removal(const FlashPlace& place) {
+  const uint64_t epoch = x_log->stamp_of(place.region).epoch;
+  if (epoch == 0) return;  // it is being trimmed
+  const auto page = static_cast<uint32_t>(place.offset / kPageBytes);
+  if (!x_notes->add({epoch, place.region, page}))
+    log::warn("a removed block may come back with a restart: the drive has no room for the note");
 }
 
 void FlashDrive::begin(DriveWrite write) {

@@ -17,6 +17,7 @@
 #include "server/flash/drive/reclaimer.h"
 #include "server/flash/index/flash_index.h"
 #include "server/flash/log/region_log.h"
+#include "server/flash/log/removal_notes.h"
 #include "server/io/open_device.h"
 #include "server/thread/inbox.h"
 
@@ -95,6 +96,9 @@ class FlashDrive {
   // Returns: ok, and the callbacks follow; overloaded, unavailable (closed).
   Status write(DriveWrite write);
   Status read(DriveRead read);
+  // The block is found no more, here or after a restart. `into` of it is empty: the entry is told
+  // to those who have to know what has gone. Returns: as write().
+  Status remove(DriveRead removal);
 
   // Every block that lies on the drive and is in the index, by region. Blocks the caller, on the
   // drive. Stops when `visit` says false. Returns: ok, unavailable (closed).
@@ -120,6 +124,7 @@ class FlashDrive {
   void doze();
   void begin(DriveWrite write);
   void begin(DriveRead read);
+  void note_removal(const FlashPlace& place);
   void on_kept(const std::shared_ptr<Writing>& writing, Result<LogPlace> place);
   void on_read(const std::shared_ptr<Reading>& reading);
   Result<Entry> check(const Reading& reading);
@@ -133,6 +138,7 @@ class FlashDrive {
   // The thread's: made, used and ended there.
   std::unique_ptr<io::BlockDevice> x_device;
   std::unique_ptr<RegionLog> x_log;
+  std::unique_ptr<RemovalNotes> x_notes;
   std::unique_ptr<Reclaimer> x_reclaimer;
   uint64_t x_corrupt = 0;
   uint64_t x_payload_written = 0;

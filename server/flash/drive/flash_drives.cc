@@ -81,11 +81,20 @@ Status FlashDrives::write(DriveWrite write) {
   return best->write(std::move(write));
 }
 
+FlashDrive* FlashDrives::drive_of(const FlashPlace& place) const {
+  return place.drive < x_drives.size() ? x_drives[place.drive].get() : nullptr;
+}
+
 Status FlashDrives::read(DriveRead read) {
-  FlashDrive* const drive =
-      read.place.drive < x_drives.size() ? x_drives[read.place.drive].get() : nullptr;
+  FlashDrive* const drive = drive_of(read.place);
   if (drive == nullptr) return unavailable("flash: the drive is left out");
   return drive->read(std::move(read));
+}
+
+Status FlashDrives::remove(DriveRead removal) {
+  FlashDrive* const drive = drive_of(removal.place);
+  if (drive == nullptr) return unavailable("flash: the drive is left out");
+  return drive->remove(std::move(removal));
 }
 
 Status FlashDrives::list(const std::function<bool(const block::BlockHeader&)>& visit) {

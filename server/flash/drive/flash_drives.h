@@ -44,6 +44,7 @@ class FlashDrives {
   // there is none.
   Status write(DriveWrite write);
   Status read(DriveRead read);
+  Status remove(DriveRead removal);
   Status list(const std::function<bool(const block::BlockHeader&)>& visit);
 
   // One for each drive in use.
@@ -54,6 +55,7 @@ class FlashDrives {
 
  private:
   FlashDrives() = default;
+  FlashDrive* drive_of(const FlashPlace& place) const;
 
   FlashIndex x_index;
   std::unique_ptr<Admission> x_admission;
