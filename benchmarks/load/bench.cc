@@ -21,6 +21,8 @@ namespace {
 
 constexpr uint32_t kFailoverServers = 3;
 constexpr double kUncheckedShare = 0.4;
+// Of a drive: the regions that are free ahead, and room to reclaim in.
+constexpr uint64_t kFlashSpareMib = 1025;
 // The interpreter that the extension is built for.
 constexpr const char* kPythonProgram = TARN_PYTHON_PROGRAM;
 // Nothing that is looked up may have been evicted.
@@ -70,6 +72,8 @@ Expected<Reach> reach(Stage& stage, const Options& options, uint32_t servers) {
     cluster.is_shm = options.transport == "shm";
     cluster.is_polling = options.is_polling;
     cluster.lane_cpus = options.lane_cpus;
+    if (options.is_flash) cluster.flash_mib = 2 * options.working_set_mib + kFlashSpareMib;
+    cluster.flash_dir = options.flash_dir;
     auto started = Cluster::start(stage, cluster);
     if (!started) return started.error();
     out.cluster = std::move(started).value();
@@ -95,10 +99,30 @@ Expected<Party> open_party(Stage& stage, const BaselineOptions& options, double 
   return Party{std::move(target).value(), share};
 }
 
+// On the same file system as the drive's file, which lies in the stage's folder where no other is
+// named.
+Expected<Party> open_fio(Stage& stage, const Options& options) {
+  auto folder = stage.folder();
+  if (!folder) return folder.error();
+  BaselineOptions fio;
+  fio.name = "fio";
+  const std::string where = options.flash_dir.empty() ? folder.value() : options.flash_dir;
+  fio.words = {kPythonProgram,      "-B",         own_folder() + "/fio_loop.py",          "--file",
+               where + "/fio.data", "--size-mib", std::to_string(options.working_set_mib)};
+  fio.workload = options.workload;
+  return open_party(stage, fio, 1);
+}
+
 // The baseline, then the baseline without checksums; none where none is wanted.
 Expected<std::vector<Party>> open_baselines(Stage& stage, const Options& options) {
   std::vector<Party> parties;
   if (options.baseline == "none") return parties;
+  if (options.baseline == "fio") {
+    auto fio = open_fio(stage, options);
+    if (!fio) return fio.error();
+    parties.push_back(std::move(fio).value());
+    return parties;
+  }
   for (const bool is_checked : {true, false}) {
     BaselineOptions baseline;
     baseline.name = options.baseline;
@@ -135,14 +159,16 @@ Expected<Party> open_python(Stage& stage, const Options& options, const Reach& c
   return open_party(stage, python, 1);
 }
 
-void add_baseline(Report& out, const report::Figures& ours, const report::Slice& theirs_slice,
-                  const report::Slice& unchecked_slice) {
-  const report::Figures theirs = report::figures_of(theirs_slice);
-  const report::Figures unchecked = report::figures_of(unchecked_slice);
-  const report::Figures ratio = report::ratio_of(ours, theirs);
-  out.json.add("baseline", report::json_of(theirs))
-      .add("ratio", report::json_of_ratio(ratio))
-      .add("baseline_nocrc", report::json_of(unchecked));
+// `slices`: ours, theirs, and theirs without checksums if there is such a thing.
+void add_baseline(Report& out, const std::string& name, const std::vector<report::Slice>& slices) {
+  const report::Figures theirs = report::figures_of(slices[1]);
+  const report::Figures ratio = report::ratio_of(report::figures_of(slices[0]), theirs);
+  out.json.add("baseline", report::json_of(theirs)).add("ratio", report::json_of_ratio(ratio));
+  out.table += row(name, theirs) + row("ratio", ratio);
+  if (name == "fio") return;
+  const report::Figures unchecked = report::figures_of(slices[2]);
+  out.json.add("baseline_nocrc", report::json_of(unchecked));
+  out.table += row(name + "-nocrc", unchecked);
 }
 
 std::string heading(const Options& options, const TarnTarget& tarn) {
@@ -155,6 +181,7 @@ void add_workload(report::JsonObject& json, const Options& options, const TarnTa
   json.add("block_bytes", options.workload.block_bytes)
       .add("inflight", uint64_t{options.workload.inflight})
       .add("transport", options.transport)
+      .add("tier", options.is_flash ? "flash" : "dram")
       .add("connection", tarn.transport());
 }
 
@@ -167,12 +194,7 @@ Report transfer_report(const Options& options, const TarnTarget& tarn,
   const report::Figures ours = report::figures_of(slices[0]);
   out.json.add("tarn", report::json_of(ours)).add("errors", slices[0].errors);
   out.table = heading(options, tarn) + row("tarn", ours);
-  if (options.baseline != "none") {
-    add_baseline(out, ours, slices[1], slices[2]);
-    const report::Figures theirs = report::figures_of(slices[1]);
-    out.table += row(options.baseline, theirs) + row("ratio", report::ratio_of(ours, theirs)) +
-                 row(options.baseline + "-nocrc", report::figures_of(slices[2]));
-  }
+  if (options.baseline != "none") add_baseline(out, options.baseline, slices);
   if (options.has_python) {
     const report::Figures python = report::figures_of(slices.back());
     const report::Figures ratio = report::ratio_of(python, ours);
@@ -192,6 +214,7 @@ Expected<std::unique_ptr<TarnTarget>> open_tarn(const Options& options, const Re
   tarn.workload.op = op;
   tarn.working_set_bytes = options.working_set_mib << 20;
   tarn.servers = cluster.servers;
+  tarn.is_flash = options.is_flash;
   if (!options.is_attached()) tarn.fill_bytes = (options.dram_mib << 20) * 11 / 10;
   return TarnTarget::open(tarn);
 }

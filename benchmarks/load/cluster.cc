@@ -123,6 +123,11 @@ Expected<Done> Cluster::start_server(size_t which) {
                                     std::to_string(x_options.dram_mib << 20)};
   if (x_options.is_polling) words.emplace_back("--polling");
   if (!x_options.lane_cpus.empty()) words.insert(words.end(), {"--lane-cpus", x_options.lane_cpus});
+  if (x_options.flash_mib > 0) {
+    const std::string folder = x_options.flash_dir.empty() ? x_folder : x_options.flash_dir;
+    words.insert(words.end(), {"--flash-paths", folder + "/" + name + ".flash", "--flash-bytes",
+                               std::to_string(x_options.flash_mib << 20)});
+  }
   if (x_options.is_shm) words.insert(words.end(), {"--ucx-shm", "trusted"});
   auto server = start_program(name, words);
   if (!server) return server.error();

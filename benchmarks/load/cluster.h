@@ -14,7 +14,9 @@ struct ClusterOptions {
   uint64_t dram_mib = 2048;
   bool is_shm = false;
   bool is_polling = false;
-  std::string lane_cpus;  // empty: the kernel chooses
+  std::string lane_cpus;   // empty: the kernel chooses
+  uint64_t flash_mib = 0;  // of each server's drive; 0: none
+  std::string flash_dir;   // of the drives' files; empty: the stage's folder
 };
 
 // A router and storage servers of this benchmark's own, on loopback, with certificates and data in

@@ -23,6 +23,8 @@ struct Options {
   uint32_t rounds = 50;
   uint64_t working_set_mib = 256;
   uint64_t dram_mib = 1024;
+  bool is_flash = false;    // blocks are put to flash, and gets are of more than dram holds
+  std::string flash_dir;    // of the drive's file; empty: the temporary folder
   bool is_polling = false;  // client and servers never sleep
   std::string lane_cpus;    // of each server that is started
   bool keeps_logs = false;

@@ -11,27 +11,17 @@ import random
 import sys
 import time
 
+from slice_line import bucket_of, slice_words
+
 try:
     import tarn
 except ImportError as missing:
     print(f"error {missing}: build with TARN_PYTHON=ON", flush=True)
     sys.exit(1)
 
-# As of report::LatencyHistogram.
-SPLIT_BITS = 7
-NS_MAX = 1 << 40
 BUFFER_BYTES_MIN = 128 << 20
 BATCH_BYTES = 16 << 20
 SAMPLE_BLOCKS = 16
-
-
-def bucket_of(ns):
-    """The bucket of LatencyHistogram that a latency belongs to."""
-    ns = min(ns, NS_MAX)
-    if ns < 2 << SPLIT_BITS:
-        return ns
-    shift = ns.bit_length() - 1 - SPLIT_BITS
-    return (shift << SPLIT_BITS) + (ns >> shift)
 
 
 def cpu_ns(processes):
@@ -130,9 +120,8 @@ class Loop:
                 errors += 1
             if now < end:
                 self._start()
-        seen = ",".join(f"{bucket}:{count}" for bucket, count in sorted(latencies.items()))
         spent = cpu_ns(self._servers) - cpu_before
-        return f"{blocks} {blocks * self._block_bytes} {errors} {now - begin} {spent} {seen or '-'}"
+        return slice_words(blocks, self._block_bytes, errors, now - begin, spent, latencies)
 
 
 def main():

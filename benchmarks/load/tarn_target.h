@@ -16,6 +16,7 @@ struct TarnTargetOptions {
   Workload workload;
   uint64_t working_set_bytes = uint64_t{256} << 20;
   uint32_t copies = 1;
+  bool is_flash = false;       // puts are of class flash
   uint64_t fill_bytes = 0;     // put before anything is timed, so that memory is full and evicts
   std::vector<pid_t> servers;  // whose CPU time counts too
 };

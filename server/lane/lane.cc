@@ -87,7 +87,7 @@ store::DramTierOptions Lane::dram_options() {
   made.descent = x_options.descent;
   made.on_blocked = x_options.on_blocked;
   if (x_options.drives == nullptr) return made;
-  made.on_evicted = [this](store::Leaving& leaving) { x_store.on_evicted(leaving); };
+  made.on_evicted = [this](store::Leaving& leaving) { return x_store.on_evicted(leaving); };
   return made;
 }
 

@@ -303,6 +303,7 @@ Result<SlotRef> DramTier::make_room(const BlockPut& put, StoredBlock* owner) {
     if (x_memory.may_grow(domain, bytes)) {
       TARN_RETURN_IF_ERROR(x_memory.grow(domain, bytes));
     } else if (!evict_for(put, older_slabs_left)) {
+      if (x_is_held_up) return overloaded("dram is full of what waits for the drives: try again");
       return overloaded(
           "dram is full of blocks that are in use, belong to others or stand before this one in "
           "its chain");
@@ -313,16 +314,34 @@ Result<SlotRef> DramTier::make_room(const BlockPut& put, StoredBlock* owner) {
 
 bool DramTier::evict_for(const BlockPut& put, uint32_t& older_slabs_left) {
   Search search{.put = put, .number = ++x_searches};
+  x_is_held_up = false;
   if (clear_a_slab(search)) return true;
   const auto own =
       x_queues.find({domain_of(put.header.key), memory::size_class_of(put.header.payload_bytes)});
   const bool has_own = own != x_queues.end();
   if (has_own && take_from_older(*own, search, older_slabs_left)) return true;
   if (has_own && evict_from(own->second, search)) return true;
-  for (size_t tried = 1; tried < kSlabsMax; ++tried) {
+  for (size_t tried = 1; tried < kSlabsMax && !x_is_held_up; ++tried) {
     if (clear_a_slab(search)) return true;
   }
-  return false;
+  return has_own && !x_is_held_up && x_options.on_evicted && evict_out_of_turn(own->second);
+}
+
+// What lies below as well may go before its child: the chain has no hole for it.
+bool DramTier::evict_out_of_turn(EvictionQueue& queue) {
+  bool went = false;
+  while (Extent* const extent = went ? nullptr : queue.victim()) {
+    const auto deepest = std::find_if(extent->blocks.rbegin(), extent->blocks.rend(),
+                                      [](StoredBlock* block) { return may_go(*block); });
+    if (deepest != extent->blocks.rend()) {
+      went = evict(**deepest, false);
+      if (!went) break;
+    } else {
+      queue.pass_over(*extent);
+    }
+  }
+  queue.end_round();
+  return went;
 }
 
 // The sizes of one domain share its memory by age: while one keeps what nobody has touched for
@@ -340,8 +359,7 @@ bool DramTier::take_from_older(Queues::value_type& own, Search& search, uint32_t
   // Where the slab cannot go for it, it goes alone: it would hide what lies in slabs that could.
   const bool is_its_slab = !slab.is_mixed() && slab.size_class == oldest->size_class;
   if (!is_its_slab || !is_mostly_untouched(slab, x_put_bytes - older)) {
-    evict(*oldest->block);
-    return true;
+    return evict(*oldest->block);
   }
   if (slabs_left == 0 || !may_clear(slab)) return false;
   --slabs_left;
@@ -364,12 +382,18 @@ std::optional<DramTier::Oldest> DramTier::oldest_but(const QueueKey& own, uint64
   return oldest;
 }
 
-void DramTier::evict(StoredBlock& block) {
+bool DramTier::evict(StoredBlock& block, bool may_be_lost) {
+  Leaving leaving;
+  Fate fate = Fate::lost;
+  if (x_options.on_evicted) {
+    leaving = {pin_of(block), parent_of(block), block.was_read};
+    fate = x_options.on_evicted(leaving);
+  }
+  x_is_held_up = x_is_held_up || fate == Fate::waits;
+  if (fate == Fate::waits || (fate == Fate::lost && !may_be_lost)) return false;
   ++x_evicted_blocks;
-  if (!x_options.on_evicted) return retire(block, true);
-  Leaving leaving = {pin_of(block), parent_of(block), block.was_read};
-  x_options.on_evicted(leaving);
   retire(block, true);
+  return true;
 }
 
 MakeWay DramTier::way_for(const BlockPut& put) {
@@ -395,6 +419,7 @@ bool DramTier::evict_from(EvictionQueue& queue, Search& search) {
     Lineage::Turn turn;
   };
   std::vector<Held> held;
+  std::vector<Extent*> waiting;  // for the tier below; they keep their turn
   bool went = false;
   while (!went) {
     Extent* extent = queue.victim();
@@ -403,13 +428,21 @@ bool DramTier::evict_from(EvictionQueue& queue, Search& search) {
     went = turn.is_free();
     if (!went) queue.pass_over(*extent);
     if (turn.held_by != 0 && held.size() < kHeldMax) held.push_back({extent, turn});
-    if (went) evict(*turn.block);
+    if (!went) continue;
+    went = evict(*turn.block);
+    if (went) break;
+    // Another one may lie below already.
+    queue.pass_over(*extent);
+    waiting.push_back(extent);
+    if (waiting.size() == kWaitingMax) break;
   }
   queue.end_round();
   for (size_t i = held.size(); i-- > 0;) {
     if (i == 0 || !went) ask_for_way(held[i].turn, way_for(search.put));
     queue.bring_back(*held[i].extent);
   }
+  for (size_t i = waiting.size(); i-- > 0;)
+    queue.bring_back(*waiting[i]);
   return went;
 }
 
@@ -421,7 +454,7 @@ size_t DramTier::make_way(const MakeWay& wanted) {
     const Lineage::Turn turn = x_lineage.next_to_go(*child);
     if (wanted.spares(print_of(*turn.block))) break;
     if (turn.is_free()) {
-      evict(*turn.block);
+      if (!evict(*turn.block)) break;
       ++gone;
     } else if (turn.held_by == 0) {
       break;
@@ -471,7 +504,7 @@ bool DramTier::evict_with_deeper(StoredBlock& block, Search& search) {
     }
     if (!turn.is_free()) return any;
     const bool is_last = turn.block == &block;
-    evict(*turn.block);
+    if (!evict(*turn.block)) return any;
     any = true;
     if (is_last) return any;
   }

@@ -43,6 +43,13 @@ struct Leaving {
   bool was_read = false;
 };
 
+// What becomes of it.
+enum class Fate : uint8_t {
+  kept_below,  // it lies below, or is on its way there
+  lost,
+  waits,  // there is no way there now, but soon: it stays
+};
+
 struct DramTierOptions {
   SlotAllocatorOptions memory;
   uint64_t extents_max = 4'000'000;
@@ -52,8 +59,8 @@ struct DramTierOptions {
       nullptr;  // of all lanes of the server; outlives the tier. Null: one of its own
   // Hands it to the lanes' queues; may lose it. Never calls a tier.
   std::function<void(const MakeWay&)> on_blocked;
-  // A block is about to go to make room.
-  std::function<void(Leaving&)> on_evicted;
+  // A block is about to go to make room. None: it is lost.
+  std::function<Fate(Leaving&)> on_evicted;
 };
 
 // Positions of a scan, both inclusive.
@@ -77,6 +84,8 @@ class DramTier : public Tier {
   static constexpr uint32_t kOlderSlabsMax = 4;
   // Extents held by other lanes that keep their turn, and ask, in one search for room.
   static constexpr size_t kHeldMax = 16;
+  // Extents that wait for the tier below, and are passed over, in one search for room.
+  static constexpr size_t kWaitingMax = 64;
   // Lanes that pass a request to make way on; behind that is a circle.
   static constexpr uint32_t kHopsMax = 4096;
 
@@ -153,7 +162,9 @@ class DramTier : public Tier {
   std::optional<Oldest> oldest_but(const QueueKey& own, uint64_t age, Search& search);
   bool clear(SlabUse& slab, Search& search);
   bool evict_with_deeper(StoredBlock& block, Search& search);
-  void evict(StoredBlock& block);
+  // False: it stays, for now.
+  bool evict(StoredBlock& block, bool may_be_lost = true);
+  bool evict_out_of_turn(EvictionQueue& queue);
   void ask_for_way(const Lineage::Turn& turn, MakeWay wanted);
   static MakeWay way_for(const BlockPut& put);
 
@@ -186,6 +197,7 @@ class DramTier : public Tier {
   uint64_t x_visible_blocks = 0;
   uint64_t x_evicted_blocks = 0;
   uint64_t x_searches = 0;
+  bool x_is_held_up = false;  // this search found what waits for the tier below
 };
 
 // The domain that a block's bytes are charged to.

@@ -10,6 +10,8 @@ namespace {
 
 // Deadlines are looked at this often.
 constexpr Nanos kDeadlinesEvery = std::chrono::milliseconds(2);
+// A drive that ends no write for so long has stopped.
+constexpr Nanos kProgressWithin = std::chrono::seconds(1);
 
 template <typename Done>
 struct Waiter {
@@ -42,6 +44,7 @@ Status gone_meanwhile() {
 // A block on its way from a drive into dram.
 struct TieredStore::Fetch {
   block::BlockKey key;
+  flash::FlashPlace place;
   store::Slot slot;
   std::vector<Waiter<store::ReadDone>> waiters;
   bool is_unwanted = false;
@@ -145,28 +148,60 @@ Result<std::shared_ptr<TieredStore::Fetch>> TieredStore::fetch(const block::Bloc
   if (x_fetches.size() >= kFetchesMax) return overloaded("flash: too many reads are under way");
   const auto made = std::make_shared<Fetch>();
   made->key = key;
-  TARN_ASSIGN_OR_RETURN(made->slot, x_exchange.reserve(key, place->bytes));
+  made->place = *place;
+  const Status begun = begin(made);
+  // Where all that could make room is on its way to a drive, there will be room soon.
+  const bool waits = begun.code() == Code::overloaded && x_writing_bytes > 0;
+  if (!begun.is_ok() && !waits) return begun;
+  x_fetches.emplace(key, made);
+  if (waits) x_waiting.push_back(made);
+  return made;
+}
+
+Status TieredStore::begin(const std::shared_ptr<Fetch>& fetch) {
+  TARN_ASSIGN_OR_RETURN(fetch->slot, x_exchange.reserve(fetch->key, fetch->place.bytes));
   flash::DriveRead wanted;
-  wanted.key = key;
-  wanted.place = *place;
-  wanted.into = {made->slot.bytes().data(), round_up(place->bytes, flash::kPageBytes)};
+  wanted.key = fetch->key;
+  wanted.place = fetch->place;
+  wanted.into = {fetch->slot.bytes().data(), round_up(fetch->place.bytes, flash::kPageBytes)};
   const auto home = x_options.home;
-  wanted.done = [this, home, made](Result<flash::Entry> entry, bool is_free) {
-    home->post_answer([this, made, entry = std::move(entry), is_free]() mutable {
-      on_fetched(made, std::move(entry), is_free);
+  wanted.done = [this, home, fetch](Result<flash::Entry> entry, bool is_free) {
+    home->post_answer([this, fetch, entry = std::move(entry), is_free]() mutable {
+      on_fetched(fetch, std::move(entry), is_free);
     });
   };
-  wanted.freed = [this, home, made] {
-    home->post_answer([this, made] {
-      made->slot.abandon();
-      std::erase(x_late_fetches, made);
+  wanted.freed = [this, home, fetch] {
+    home->post_answer([this, fetch] {
+      fetch->slot.abandon();
+      std::erase(x_late_fetches, fetch);
       --x_under_way;
     });
   };
-  TARN_RETURN_IF_ERROR(x_drives->read(std::move(wanted)));
-  ++x_under_way;
-  x_fetches.emplace(key, made);
-  return made;
+  const Status taken = x_drives->read(std::move(wanted));
+  if (taken.is_ok()) {
+    ++x_under_way;
+  } else {
+    fetch->slot.abandon();
+  }
+  return taken;
+}
+
+// In the order in which they came. One that nobody waits for any more goes.
+size_t TieredStore::begin_waiting() {
+  size_t done = 0;
+  while (!x_waiting.empty()) {
+    const auto next = x_waiting.front();
+    const bool is_wanted = !next->waiters.empty() && !next->is_unwanted;
+    const Status begun = is_wanted ? begin(next) : gone_meanwhile();
+    if (begun.code() == Code::overloaded && x_writing_bytes > 0) break;
+    x_waiting.pop_front();
+    ++done;
+    if (begun.is_ok()) continue;
+    x_fetches.erase(next->key);
+    for (auto& waiter : std::exchange(next->waiters, {}))
+      waiter.done(begun);
+  }
+  return done;
 }
 
 void TieredStore::on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::Entry> entry,
@@ -219,14 +254,24 @@ Result<store::Slot> TieredStore::reserve(const store::BlockPut& put) {
   return slot;
 }
 
-void TieredStore::on_evicted(store::Leaving& leaving) {
-  if (x_drives == nullptr || is_below(leaving.pin.header().key)) return;
+store::Fate TieredStore::on_evicted(store::Leaving& leaving) {
+  if (x_drives == nullptr) return store::Fate::lost;
+  const block::BlockHeader& header = leaving.pin.header();
+  if (is_below(header.key)) return store::Fate::kept_below;
+  if (is_behind(header.payload_bytes)) return store::Fate::waits;
   auto begun = write(leaving, false);
-  if (begun) {
-    (*begun)->is_leaving = true;
-  } else {
+  if (!begun) {
     ++x_counters.destage_refused;
+    return store::Fate::lost;
   }
+  (*begun)->is_leaving = true;
+  return store::Fate::kept_below;
+}
+
+// With as much as they may have, and getting on with it. Who does not get on is not waited for.
+bool TieredStore::is_behind(uint64_t bytes) const {
+  const bool is_full = x_writing_bytes > 0 && x_writing_bytes + bytes > x_options.writing_bytes_max;
+  return is_full && x_now - x_written_at < kProgressWithin;
 }
 
 // Takes the pin if it begins.
@@ -234,6 +279,7 @@ Result<std::shared_ptr<TieredStore::Write>> TieredStore::write(store::Leaving& b
                                                                bool is_asked_for) {
   const block::BlockHeader& header = block.pin.header();
   const uint64_t bytes = header.payload_bytes;
+  if (x_writing_bytes == 0) x_written_at = x_now;
   if (x_writing_bytes > 0 && x_writing_bytes + bytes > x_options.writing_bytes_max)
     return overloaded("flash: too much is on its way to the drives");
   if (x_writes.contains(header.key)) return overloaded("the block is just being removed");
@@ -271,6 +317,7 @@ void TieredStore::on_written(const std::shared_ptr<Write>& write, const Status& 
   const block::BlockHeader header = write->header();
   x_writes.erase(header.key);
   x_writing_bytes -= header.payload_bytes;
+  x_written_at = x_now;
   if (is_free) {
     --x_under_way;
     write->pin.release();
@@ -367,7 +414,9 @@ void TieredStore::announce(const block::BlockHeader& header, bool removed) {
 }
 
 size_t TieredStore::tick(Instant now) {
-  if (now < x_due || (x_fetches.empty() && x_writes.empty())) return 0;
+  x_now = now;
+  const size_t begun = begin_waiting();
+  if (now < x_due || (x_fetches.empty() && x_writes.empty())) return begun;
   x_due = now + kDeadlinesEvery;
   std::vector<store::ReadDone> reads;
   std::vector<store::PersistDone> writes;
@@ -379,7 +428,7 @@ size_t TieredStore::tick(Instant now) {
     done(too_late());
   for (const auto& done : writes)
     done(too_late());
-  return reads.size() + writes.size();
+  return begun + reads.size() + writes.size();
 }
 
 // Pins and slots are the dram tier's.

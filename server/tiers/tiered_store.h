@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -63,8 +64,9 @@ class TieredStore final : public store::Tier {
   void persist(const block::BlockKey& key, Instant deadline, store::PersistDone done) override;
   store::TierUsage usage() const override { return x_dram.usage(); }
 
-  // The block is about to leave dram: its pin is taken where it goes to flash.
-  void on_evicted(store::Leaving& leaving);
+  // The block is about to leave dram: its pin is taken where it goes to flash. While the drives are
+  // behind with what they have, it stays.
+  store::Fate on_evicted(store::Leaving& leaving);
   // Flash has it, or will.
   bool is_below(const block::BlockKey& key) const;
   // A config of this epoch has come: what its floors remove, on flash and on its way there and
@@ -88,11 +90,14 @@ class TieredStore final : public store::Tier {
   const block::BlockHeader* find_below(const block::BlockKey& key, block::BlockHeader& room) const;
   const Write* leaving(const block::BlockKey& key) const;
   Result<std::shared_ptr<Fetch>> fetch(const block::BlockKey& key);
+  Status begin(const std::shared_ptr<Fetch>& fetch);
+  size_t begin_waiting();
   void on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::Entry> entry, bool is_free);
   void bring_in(Fetch& fetch, const flash::Entry& entry);
   Result<std::shared_ptr<Write>> write(store::Leaving& block, bool is_asked_for);
   void on_written(const std::shared_ptr<Write>& write, const Status& outcome, bool is_free);
   void forget_below(const block::BlockKey& key, const flash::FlashPlace& place);
+  bool is_behind(uint64_t bytes) const;
   void announce(const block::BlockHeader& header, bool removed);
 
   const block::BlockHeader& header_of(const void* token) const override;
@@ -106,11 +111,14 @@ class TieredStore final : public store::Tier {
   flash::FlashDrives* const x_drives;
   ByKey<Fetch> x_fetches;
   ByKey<Write> x_writes;
+  std::deque<std::shared_ptr<Fetch>> x_waiting;  // of the fetches: for room in dram
   // Told as late: the drives have their memory still.
   std::vector<std::shared_ptr<Fetch>> x_late_fetches;
   std::vector<std::shared_ptr<Write>> x_late_writes;
   uint64_t x_writing_bytes = 0;
-  size_t x_under_way = 0;  // answers of drives that are to come
+  Instant x_now{0};
+  Instant x_written_at{0};  // when a drive last ended a write, or was given one after a pause
+  size_t x_under_way = 0;   // answers of drives that are to come
   Epoch x_epoch;
   Instant x_due{0};
   TieredCounters x_counters;
