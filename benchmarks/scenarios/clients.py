@@ -82,10 +82,12 @@ class Jobs:
         blocks_each=1,
         timeout_ms=10_000,
         late_ms=0,
+        scattered=False,
     ):
-        """Gets blocks in turn, `window` calls in flight, for so long; checks every outcome."""
+        """Gets blocks in turn, or anyhow, `window` calls in flight, for so long; checks every outcome."""
         memory = self._memory(window * blocks_each, block_bytes)
         flying, free, done_ms, failed, moved, at = [], list(range(window)), [], {}, 0, 0
+        draw = np.random.default_rng(count)
         begin = time.perf_counter()
         while True:
             now = time.perf_counter()
@@ -94,7 +96,8 @@ class Jobs:
                 items = []
                 for i in range(blocks_each):
                     row = memory[place * blocks_each + i]
-                    items.append(tarn.GetItem(hash=block_hash(name, at % count), slices=[row]))
+                    number = int(draw.integers(count)) if scattered else at % count
+                    items.append(tarn.GetItem(hash=block_hash(name, number), slices=[row]))
                     at += 1
                 options = tarn.CallOptions(timeout_ms=timeout_ms)
                 flying.append((place, time.perf_counter(), self.space.get_kv(items, options)))
@@ -117,6 +120,43 @@ class Jobs:
             "failed": failed,
             "late": sum(ms > late_ms for ms in done_ms),
         }
+
+    def fill(self, name, first, count, block_bytes, gets_each, recent):
+        """Puts blocks from `first` on, eight at a time, with `gets_each` gets of the last `recent`
+        blocks for each of them."""
+        memory = self._memory(9, block_bytes)
+        memory[:8] = payload(0, block_bytes)
+        draw = np.random.default_rng(first)
+        seen = {"refused": 0, "missed": 0, "wrong": 0}
+        got_ms, put_s = [], 0.0
+        for done in range(0, count, 8):
+            batch = range(first + done, first + min(done + 8, count))
+            began = time.perf_counter()
+            seen["refused"] += self._put_numbered(name, batch, memory)
+            put_s += time.perf_counter() - began
+            for _ in range(gets_each * len(batch)):
+                number = int(draw.integers(max(0, batch.stop - recent), batch.stop))
+                began = time.perf_counter()
+                item = tarn.GetItem(hash=block_hash(name, number), slices=[memory[8]])
+                transfer = self.space.get_kv([item])
+                transfer.wait()
+                if not transfer.all_ok():
+                    seen["missed"] += 1
+                    continue
+                got_ms.append((time.perf_counter() - began) * 1e3)
+                seen["wrong"] += int(memory[8][:8].view(np.uint64)[0]) != number
+        mb_per_s = (count - seen["refused"]) * block_bytes / put_s / 1e6
+        return percentiles(got_ms) | seen | {"put_mb_per_s": round(mb_per_s, 1)}
+
+    def _put_numbered(self, name, numbers, memory):
+        """One block for each number, which its bytes begin with; returns how many were refused."""
+        items = []
+        for row, number in zip(memory, numbers, strict=False):
+            row[:8].view(np.uint64)[0] = number
+            items.append(tarn.PutItem(hash=block_hash(name, number), slices=[row]))
+        transfer = self.space.put_kv(items, tarn.CallOptions(timeout_ms=10_000))
+        transfer.wait()
+        return sum(outcome.outcome != tarn.Outcome.ok for outcome in transfer.outcomes())
 
     def ends_in_time(self, name, count, block_bytes, seconds, timeout_ms):
         """Calls of each kind, one after the other: how long past its deadline did any end?"""

@@ -55,6 +55,50 @@ def layerwise(folder, scenario, quick):
     return rows, found
 
 
+def flash_fill(folder, scenario, quick):
+    """What do gets take while a drive fills, and when it is full for good?"""
+    rows, found = [], {}
+    size, capacity = scenario["block_bytes"], scenario["flash_mib"] << 20
+    of_drive = lambda share: int(share * capacity / size)  # noqa: E731
+    job = {"name": "fill", "block_bytes": size, "recent": of_drive(scenario["recent"])}
+    job["gets_each"] = scaled(scenario["gets_each"], quick)
+    setup = {"dram": scenario["dram"], "flash_mib": scenario["flash_mib"]}
+    for transport in scenario["transports"]:
+        with Cluster(folder, Loopback(), **setup) as cluster:
+            first = 0
+            for level in scenario["levels"]:
+                with Client(cluster, transport=transport) as client:
+                    seen = client.ask("fill", first=first, count=of_drive(level) - first, **job)
+                first = of_drive(level)
+                rows.append({"transport": transport, "level": level} | seen)
+        mine = [row for row in rows if row["transport"] == transport]
+        later = max(row["p99_ms"] for row in mine if row["level"] > 0.9)
+        found["p99_ratio"] = max(found.get("p99_ratio", 0), round(later / mine[0]["p99_ms"], 2))
+    found["wrong"] = sum(row["wrong"] for row in rows)
+    return rows, found
+
+
+def flash_curve(folder, scenario, quick):
+    """Gets of working sets that are ever larger than dram, with a drive behind it."""
+    rows = []
+    size = scenario["block_bytes"]
+    for transport in scenario["transports"]:
+        for factor in scenario["factors"]:
+            count = int(factor * (scenario["dram_mib"] << 20) / size)
+            setup = {"dram": f"{scenario['dram_mib']}MiB", "flash_mib": scenario["flash_mib"]}
+            with Cluster(folder / f"{transport}-{factor}", Loopback(), **setup) as cluster:
+                with Client(cluster, transport=transport) as client:
+                    job = {"name": "curve", "count": count, "block_bytes": size}
+                    client.ask("put", **job)
+                    seen = client.ask("gets", seconds=scaled(scenario["seconds"], quick), **job,
+                                      scattered=True)  # fmt: skip
+            asked = seen["bytes"] / size + sum(seen["failed"].values())
+            share = round(seen["bytes"] / size / max(asked, 1), 4)
+            row = {"transport": transport, "of_dram": factor, "found": share}
+            rows.append(row | {key: seen[key] for key in ("gb_per_s", "p50_ms", "p99_ms")})
+    return rows, {"found_share": min(row["found"] for row in rows)}
+
+
 def sigstop(folder, scenario, quick):
     """A server that stops in the middle of everything: does each call end by its deadline?"""
     rows = []

@@ -23,8 +23,9 @@ TENANT = "scenario"
 class Cluster:
     """Real processes in the servers' namespace. One-thread. Life: `with Cluster(...)`."""
 
-    def __init__(self, folder, link, servers=1, dram="1GiB", lanes=1):
+    def __init__(self, folder, link, servers=1, dram="1GiB", lanes=1, flash_mib=0):
         self.folder, self.link, self.dram, self.lanes = pathlib.Path(folder), link, dram, lanes
+        self.flash_mib = flash_mib  # of each server's drive; 0: none
         self.names = [f"server-{i + 1}" for i in range(servers)]
         self.endpoint = f"{link.servers_address}:{free_port()}"
         self.secrets, self.credentials = self.folder / "secrets", self.folder / "tenant"
@@ -79,9 +80,15 @@ class Cluster:
                 "--routers", self.endpoint, "--data-dir", self.folder / name,
                 "--secrets-dir", self.secrets, "--dram-bytes", self.dram,
                 "--lanes", self.lanes, "--fabric-device", self.link.device,
-                "--log-level", "warning",
+                "--log-level", "warning", *self._flash_of(name),
             ])  # fmt: skip
         wait_until(self._all_up, "start of the servers", 60)
+
+    def _flash_of(self, name):
+        if not self.flash_mib:
+            return []
+        return ["--flash-paths", self.folder / f"{name}.flash", "--flash-bytes",
+                f"{self.flash_mib}MiB"]  # fmt: skip
 
     def _all_up(self):
         for name in self.names:
