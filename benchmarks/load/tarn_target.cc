@@ -103,6 +103,7 @@ Expected<Done> TarnTarget::put_batch(uint64_t first, uint64_t count) {
   }
   CallOptions options;
   options.copies = x_options.copies;
+  if (x_options.is_flash) options.medium = Medium::flash;
   Transfer transfer = x_space.put_kv(items, options);
   if (auto ended = transfer.wait(); !ended) return ended.error();
   for (const BlockOutcome& outcome : transfer.outcomes()) {
@@ -138,6 +139,7 @@ void TarnTarget::start(Flight& flight) {
   CallOptions options;
   options.copies = x_options.copies;
   if (x_op == Op::put) {
+    if (x_options.is_flash) options.medium = Medium::flash;
     const PutItem item{name_of(flight.number), {}, {slice(flight.place)}};
     flight.transfer = x_space.put_kv({&item, 1}, options);
   } else if (x_op != Op::get) {

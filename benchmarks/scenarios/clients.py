@@ -84,7 +84,8 @@ class Jobs:
         late_ms=0,
         scattered=False,
     ):
-        """Gets blocks in turn, or anyhow, `window` calls in flight, for so long; checks every outcome."""
+        """Gets blocks in turn, or anyhow, `window` calls in flight, for so long; checks
+        every outcome."""
         memory = self._memory(window * blocks_each, block_bytes)
         flying, free, done_ms, failed, moved, at = [], list(range(window)), [], {}, 0, 0
         draw = np.random.default_rng(count)

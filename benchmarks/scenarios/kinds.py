@@ -73,7 +73,8 @@ def flash_fill(folder, scenario, quick):
                 rows.append({"transport": transport, "level": level} | seen)
         mine = [row for row in rows if row["transport"] == transport]
         later = max(row["p99_ms"] for row in mine if row["level"] > 0.9)
-        found["p99_ratio"] = max(found.get("p99_ratio", 0), round(later / mine[0]["p99_ms"], 2))
+        ratio = round(later / mine[0]["p99_ms"], 2)
+        found["p99_ratio"] = max(found.get("p99_ratio", 0), ratio)
     found["wrong"] = sum(row["wrong"] for row in rows)
     return rows, found
 

@@ -16,7 +16,7 @@ uint8_t flags_allowed(MessageType type) {
     case MessageType::exists_request:
       return kFlagForTenant;
     case MessageType::put_request:
-      return kFlagForTenant | kFlagAllowLess | kFlagBackup | kFlagSampled;
+      return kFlagForTenant | kFlagAllowLess | kFlagBackup | kFlagSampled | kFlagOnFlash;
     case MessageType::remove_request:
       return kFlagForTenant | kFlagBackup;
     default:
@@ -184,6 +184,7 @@ Refusal decode_body(Body body, uint8_t flags, PutRequest& message) {
   message.allow_less = (flags & kFlagAllowLess) != 0;
   message.backup = (flags & kFlagBackup) != 0;
   message.sampled = (flags & kFlagSampled) != 0;
+  message.on_flash = (flags & kFlagOnFlash) != 0;
   message.shard.value = in.get<uint32_t>();
   message.index = in.get<uint16_t>();
   message.extent_blocks = in.get<uint16_t>();

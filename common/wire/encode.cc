@@ -153,6 +153,7 @@ void encode(const Route& route, const PutRequest& message, HeaderBuffer& into) {
   uint8_t flags = with(flags_of(message.head), message.allow_less, kFlagAllowLess);
   flags = with(flags, message.backup, kFlagBackup);
   flags = with(flags, message.sampled, kFlagSampled);
+  flags = with(flags, message.on_flash, kFlagOnFlash);
   HeaderWriter header({MessageType::put_request, flags}, route, into);
   Writer& out = header.body();
   put_head(out, message.head);

@@ -50,6 +50,7 @@ inline constexpr uint8_t kFlagForTenant = 1;
 inline constexpr uint8_t kFlagAllowLess = 2;
 inline constexpr uint8_t kFlagBackup = 4;
 inline constexpr uint8_t kFlagSampled = 8;
+inline constexpr uint8_t kFlagOnFlash = 16;
 
 // Which request of which connection a message is, or answers. The sequence's upper 16 bits are the
 // lane's number, so that a request recorded on one lane is worth nothing on another.
@@ -141,6 +142,7 @@ struct PutRequest {
   RequestHead head;
   bool allow_less = false;  // kept_less is welcome where `copies` cannot be reached
   bool backup = false;      // from a primary: keep this copy, feed nobody
+  bool on_flash = false;    // a copy counts once it is durable on flash. To who has said it can
   // The CRC is that of a sample (block::sample_crc32c): the server makes the payload's from the
   // bytes that it copies. Only to one that has said that it does; never with `backup`.
   bool sampled = false;

@@ -64,7 +64,7 @@ Lane::Lane(LaneOptions options, std::shared_ptr<thread::Inbox> inbox, int epoll_
              x_options.drives == nullptr ? static_cast<store::Tier&>(x_tier) : x_store, x_metrics),
       x_backups(x_desk, x_options.wire_up),
       x_service(x_desk, x_backups) {
-  x_desk.reads_ahead = x_options.drives != nullptr;
+  x_desk.has_flash = x_options.drives != nullptr;
   watch(x_inbox->event_fd());
   for (const auto& port : x_options.ports) {
     x_port_infos.push_back({port->kind(), port->address(), port->transport()});

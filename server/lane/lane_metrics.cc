@@ -38,6 +38,7 @@ LaneMetrics::LaneMetrics(metrics::Registry& r, uint32_t lane)
       get_turn(metrics::stage_histogram(r, "get", "turn")),
       get_send(metrics::stage_histogram(r, "get", "send")),
       put_receive(metrics::stage_histogram(r, "put", "receive")),
+      put_persist(metrics::stage_histogram(r, "put", "persist")),
       put_replicate(metrics::stage_histogram(r, "put", "replicate")),
       memory_bytes(r.gauge("tarn_dram_memory_bytes", "Bytes of slabs in use.", of_lane(lane))),
       payload_bytes(r.gauge("tarn_dram_payload_bytes", "Bytes of blocks kept.", of_lane(lane))),

@@ -36,6 +36,7 @@ class LaneMetrics {
   metrics::Histogram& get_turn;
   metrics::Histogram& get_send;
   metrics::Histogram& put_receive;
+  metrics::Histogram& put_persist;
   metrics::Histogram& put_replicate;
   metrics::Gauge& memory_bytes;
   metrics::Gauge& payload_bytes;

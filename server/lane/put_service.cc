@@ -64,6 +64,9 @@ Status PutService::check(const Peer& peer, const wire::PutRequest& request,
   if (request.sampled && !peer.is_local) {
     return invalid_argument("a put by way of a wire brings the checksum of all its bytes");
   }
+  if (request.on_flash && !x_desk.has_flash && !request.allow_less) {
+    return unsupported("class flash: this server has no drive (flash_paths)");
+  }
   const Epoch ours = x_desk.epoch();
   const Epoch theirs = request.head.epoch;
   // A primary may know an epoch that has not reached its backup yet; it never knows an older one.
@@ -99,7 +102,7 @@ PutService::Work* PutService::take(Peer& peer, wire::Route route, const wire::Pu
   work->position = position_of(peer, request);
   work->began = work->stage_began = now;
   work->deadline = deadline_of(request.head, now);
-  work->is_receiving = work->is_new = false;
+  work->is_receiving = work->is_new = work->is_less = false;
   const uint32_t domains = std::max(1u, x_desk.view->ring.domain_count());
   const uint32_t wanted = request.backup ? 1 : request.copies;
   work->copies_wanted = static_cast<uint8_t>(std::min({wanted, domains, ring::kOwnersMax}));
@@ -167,6 +170,24 @@ void PutService::on_received(Work& work, Code code, uint32_t crc32c) {
 
 // The block is visible here; what is left is its class.
 void PutService::keep(Work& work) {
+  if (!work.request.on_flash) return replicate(work);
+  x_desk.tier.persist(work.key, work.deadline,
+                      [this, &work](const Status& outcome) { on_persisted(work, outcome); });
+}
+
+void PutService::on_persisted(Work& work, const Status& outcome) {
+  const Instant now = x_desk.clock.now();
+  x_desk.metrics.put_persist.record(now - work.stage_began);
+  work.stage_began = now;
+  work.is_less = !outcome.is_ok();
+  if (work.is_less && !work.request.allow_less) {
+    const Code code = outcome.code() == Code::not_found ? Code::unavailable : outcome.code();
+    return refuse(work, {code, "class flash: " + std::string(outcome.message())});
+  }
+  replicate(work);
+}
+
+void PutService::replicate(Work& work) {
   if (work.copies_wanted <= 1) {
     answer(work, 1, nullptr);
     return;
@@ -227,7 +248,10 @@ void PutService::answer(Work& work, uint8_t copies, const Feed* feed) {
   reply.epoch = x_desk.epoch();
   reply.copies = copies;
   const uint8_t wanted = work.request.backup ? 1 : work.request.copies;
-  if (copies >= wanted) {
+  if (work.is_less) {
+    reply.code = Code::kept_less;
+    reply.message = wire::make_text("kept in memory alone");
+  } else if (copies >= wanted) {
     reply.code = work.is_new ? Code::ok : Code::exists;
   } else if (work.request.allow_less) {
     reply.code = Code::kept_less;

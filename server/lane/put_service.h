@@ -34,7 +34,8 @@ class PutService {
   struct Work {
     bool in_use = false;
     bool is_receiving = false;
-    bool is_new = false;  // this put brought the bytes
+    bool is_new = false;   // this put brought the bytes
+    bool is_less = false;  // it is kept in memory alone, and that is welcome
     Peer* peer = nullptr;
     wire::Route route;
     wire::PutRequest request;
@@ -57,6 +58,8 @@ class PutService {
   static bool is_intact(const Work& work, uint32_t crc32c);
   void on_received(Work& work, Code code, uint32_t crc32c);
   void keep(Work& work);
+  void on_persisted(Work& work, const Status& outcome);
+  void replicate(Work& work);
   void feed_backups(Work& work);
   void remove_copies(const block::BlockHeader& header, uint32_t copies);
   void on_fed(Work& work);

@@ -129,6 +129,7 @@ grpc::Status StorageService::Connect(grpc::ServerContext* context,
   response->set_transport(wired->transport);
   response->set_pieces(true);
   response->set_sampled_puts(true);
+  response->set_flash_puts(true);
   return grpc::Status::OK;
 }
 

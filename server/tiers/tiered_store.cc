@@ -10,6 +10,9 @@ namespace {
 
 // Deadlines are looked at this often.
 constexpr Nanos kDeadlinesEvery = std::chrono::milliseconds(2);
+// Reads that wait for room in dram look for it this often, and give up after so long.
+constexpr Nanos kRoomEvery = std::chrono::milliseconds(1);
+constexpr Nanos kRoomWithin = std::chrono::milliseconds(500);
 // A drive that ends no write for so long has stopped.
 constexpr Nanos kProgressWithin = std::chrono::seconds(1);
 
@@ -45,6 +48,7 @@ Status gone_meanwhile() {
 struct TieredStore::Fetch {
   block::BlockKey key;
   flash::FlashPlace place;
+  Instant waits_until{0};  // for room in dram
   store::Slot slot;
   std::vector<Waiter<store::ReadDone>> waiters;
   bool is_unwanted = false;
@@ -150,10 +154,11 @@ Result<std::shared_ptr<TieredStore::Fetch>> TieredStore::fetch(const block::Bloc
   made->key = key;
   made->place = *place;
   const Status begun = begin(made);
-  // Where all that could make room is on its way to a drive, there will be room soon.
-  const bool waits = begun.code() == Code::overloaded && x_writing_bytes > 0;
+  // What makes room is on its way: slabs are being made ready, blocks are on their way to a drive.
+  const bool waits = begun.code() == Code::overloaded;
   if (!begun.is_ok() && !waits) return begun;
   x_fetches.emplace(key, made);
+  made->waits_until = x_now + kRoomWithin;
   if (waits) x_waiting.push_back(made);
   return made;
 }
@@ -188,12 +193,14 @@ Status TieredStore::begin(const std::shared_ptr<Fetch>& fetch) {
 
 // In the order in which they came. One that nobody waits for any more goes.
 size_t TieredStore::begin_waiting() {
+  if (x_waiting.empty() || x_now < x_room_due) return 0;
+  x_room_due = x_now + kRoomEvery;
   size_t done = 0;
   while (!x_waiting.empty()) {
     const auto next = x_waiting.front();
     const bool is_wanted = !next->waiters.empty() && !next->is_unwanted;
     const Status begun = is_wanted ? begin(next) : gone_meanwhile();
-    if (begun.code() == Code::overloaded && x_writing_bytes > 0) break;
+    if (begun.code() == Code::overloaded && x_now < next->waits_until) break;
     x_waiting.pop_front();
     ++done;
     if (begun.is_ok()) continue;

@@ -121,6 +121,7 @@ class TieredStore final : public store::Tier {
   size_t x_under_way = 0;   // answers of drives that are to come
   Epoch x_epoch;
   Instant x_due{0};
+  Instant x_room_due{0};
   TieredCounters x_counters;
   mutable block::BlockHeader x_found;
   mutable std::vector<block::BlockHeader> x_found_all;

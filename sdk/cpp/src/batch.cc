@@ -143,6 +143,9 @@ Status check_call(size_t items, const CallOptions& options) {
   if (options.copies < 1 || options.copies > wire::kCopiesMax) {
     return invalid_argument("options.copies: must be 1 to 16");
   }
+  if (options.medium != Medium::memory && options.medium != Medium::flash) {
+    return invalid_argument("options.medium: no such one");
+  }
   return Status::ok();
 }
 
@@ -179,6 +182,7 @@ Flight::Options options_of(Flight::Kind kind, const std::shared_ptr<SpaceState>&
   options.space = space;
   options.state = std::move(state);
   options.copies = static_cast<uint8_t>(std::clamp<uint32_t>(call.copies, 1, wire::kCopiesMax));
+  options.on_flash = call.medium == Medium::flash;
   options.allow_less = call.allow_less;
   return options;
 }

@@ -139,6 +139,7 @@ class Flight {
     std::shared_ptr<TransferState> state;
     std::shared_ptr<KeyBatch> asked;  // exists
     uint8_t copies = 1;
+    bool on_flash = false;
     bool allow_less = false;
   };
 

@@ -40,6 +40,11 @@ bool Flight::leaves_sum(const FlightItem& item, const Attempt& attempt) const {
 Status Flight::submit_put(Attempt& attempt, const fabric::LinkOp& head) {
   TARN_CHECK(attempt.items.size() == 1);
   if (TARN_FAULT_POINT("sdk.put_before_send")) return unavailable("the put is not sent");
+  const Peer* const peer = x_deck->peers->find(attempt.lane->server);
+  const bool may_ask = peer != nullptr && peer->wireup.flash_puts;
+  if (x_options.on_flash && !may_ask && !x_options.allow_less) {
+    return unsupported("class flash: the server is older than it");
+  }
   FlightItem& item = x_items[attempt.items[0]];
   const bool is_sampled = leaves_sum(item, attempt);
   if (!is_sampled && !item.is_summed) item.sum();
@@ -48,6 +53,7 @@ Status Flight::submit_put(Attempt& attempt, const fabric::LinkOp& head) {
   op.deadline = head.deadline;
   wire::PutRequest& put = op.request;
   put.allow_less = x_options.allow_less;
+  put.on_flash = x_options.on_flash && may_ask;
   put.shard = item.shard;
   put.hash = item.hash;
   put.anchor = item.place.anchor;
@@ -75,7 +81,8 @@ void Flight::on_put_end(Attempt& attempt, const fabric::PutOp& op) {
     outcome.copies = op.copies;
     outcome.server = attempt.server;
     space().chains.correct(item.hash, asked, true);
-    return settle(index, op.code);
+    const bool is_less = x_options.on_flash && !op.request.on_flash;
+    return settle(index, is_less ? Code::kept_less : op.code);
   }
   if (x_stop_code != Code::ok) return settle(index, x_stop_code);
   item.last_code = op.code;

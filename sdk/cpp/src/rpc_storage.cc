@@ -90,6 +90,7 @@ Result<Wireup> wireup_from(const v1::ConnectResponse& answer,
   wireup.credit_bytes = answer.credit_bytes();
   wireup.pieces = answer.pieces();
   wireup.sampled_puts = answer.sampled_puts();
+  wireup.flash_puts = answer.flash_puts();
   wireup.refused_offers = answer.refused_offers();
   wireup.transport = answer.transport();
   return wireup;

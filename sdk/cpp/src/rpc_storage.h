@@ -30,6 +30,7 @@ struct Wireup {
   uint32_t credits = 0;
   uint64_t credit_bytes = 0;
   bool pieces = false;        // it knows requests for pieces of blocks
+  bool flash_puts = false;    // it keeps blocks on flash where that is asked for
   bool sampled_puts = false;  // it makes the checksums of what it copies out of this process
   std::string refused_offers;
   std::string transport;

@@ -33,6 +33,9 @@ void bind_enums(nb::module_& module) {
       .value("shm", Transport::shm)
       .value("grpc", Transport::grpc)
       .value("local", Transport::local);
+  nb::enum_<Medium>(module, "Medium", "What a copy has to be on to count: memory, or flash.")
+      .value("memory", Medium::memory)
+      .value("flash", Medium::flash);
 }
 
 // Makes `Class(field=value, ...)` set the named attributes; an unknown name raises AttributeError
@@ -87,10 +90,12 @@ void bind_options(nb::module_& module) {
       .def_rw("hedge_fraction", &ClientOptions::hedge_fraction);
   record<CallOptions>(module, "CallOptions",
                       "timeout_ms (milliseconds, 0: the client's), copies (1 to 16 failure "
-                      "domains), allow_less (bool), layer_ends (list of int: where each layer "
+                      "domains), medium (Medium: of each copy), allow_less (bool), layer_ends "
+                      "(list of int: where each layer "
                       "ends within a block, in bytes, the last at its size; get_kv alone).")
       .def_rw("timeout_ms", &CallOptions::timeout_ms)
       .def_rw("copies", &CallOptions::copies)
+      .def_rw("medium", &CallOptions::medium)
       .def_rw("allow_less", &CallOptions::allow_less)
       .def_rw("layer_ends", &CallOptions::layer_ends);
   record<SpaceSpec>(module, "SpaceSpec",

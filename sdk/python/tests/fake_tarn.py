@@ -39,7 +39,7 @@ SpaceSpec = record(
     hash_seed="",
 )
 CallOptions = record(
-    "CallOptions", timeout_ms=0, copies=1, allow_less=False, layer_ends=[]
+    "CallOptions", timeout_ms=0, copies=1, medium="memory", allow_less=False, layer_ends=[]
 )
 ClientOptions = record("ClientOptions", endpoint="", credentials="")
 PutItem = record("PutItem", hash=b"", parent=b"", slices=[])

@@ -33,7 +33,8 @@ run = load_run()
 class Scenarios(unittest.TestCase):
     def test_each_names_a_kind_and_aims_at_what_it_finds(self):
         paths = sorted(FOLDER.glob("*.toml"))
-        wanted = {"hedge", "incast", "layerwise", "sigstop", "slow_reader"}
+        wanted = {"flash_curve", "flash_fill", "hedge", "incast", "layerwise", "sigstop"}
+        wanted.add("slow_reader")
         self.assertEqual({path.stem for path in paths}, wanted)
         source = (FOLDER / "kinds.py").read_text()
         for path in paths:

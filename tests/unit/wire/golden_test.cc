@@ -80,17 +80,17 @@ Golden put_request() {
   return {"put_request", Request(put), spec.frame()};
 }
 
-// All three flags, a flat space, no parent.
+// All flags that go together, a flat space, no parent.
 Golden put_backup() {
   PutRequest put;
   put.head = tenant_head();
-  put.allow_less = put.backup = true;
+  put.allow_less = put.backup = put.on_flash = true;
   put.extent_blocks = 1;
   put.kind = block::SpaceKind::flat;
   put.copies = 16;
   put.payload_bytes = kBlockBytesMax;
   put.hash = put.anchor = hash(kHash);
-  FrameSpec spec(3, 1 + 2 + 4);
+  FrameSpec spec(3, 1 + 2 + 4 + 16);
   spec.head(258, 250'000, 'S', 'T').number(0, 4).number(0, 2).number(1, 2);
   spec.number(1, 1).number(16, 1).number(64 << 20, 8).number(0, 4);
   spec.sized(kHash).sized(kHash).sized("");
@@ -251,8 +251,9 @@ TEST(WirePage, states_the_limits_of_the_code) {
   EXPECT_TRUE(says("u16 G (1 to 64)") && kExtentBlocksMax == 64);
   EXPECT_TRUE(says("u8 size (1 to 32;") && kHashBytesMax == 32);
   EXPECT_TRUE(says("at most an hour") && kDeadlineUsMax == 3'600'000'000);
-  EXPECT_TRUE(says("flags: 1 for_tenant, 2 allow_less, 4 backup, 8 sampled") &&
-              kFlagForTenant == 1 && kFlagAllowLess == 2 && kFlagBackup == 4 && kFlagSampled == 8);
+  EXPECT_TRUE(says("flags: 1 for_tenant, 2 allow_less, 4 backup, 8 sampled, 16 on_flash") &&
+              kFlagForTenant == 1 && kFlagAllowLess == 2 && kFlagBackup == 4 && kFlagSampled == 8 &&
+              kFlagOnFlash == 16);
 }
 
 TEST(WirePage, names_every_refusal) {

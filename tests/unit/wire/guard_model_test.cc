@@ -41,7 +41,7 @@ class Door : public testing::Test {
     if (wrong.magic) set(0, 'X');
     if (wrong.version) set(4, 2);
     if (wrong.type) set(6, 77);
-    if (wrong.flags) set(7, 16);
+    if (wrong.flags) set(7, 32);
     if (wrong.length) set(9, 9);
     sign(header, x_client);
     if (wrong.mac) header.bytes[kMacOffset] ^= std::byte{1};

@@ -253,8 +253,8 @@ TEST(Envelope, of_a_type_from_the_future_is_refused) {
 }
 
 TEST(Envelope, takes_exactly_the_flags_of_the_page_for_each_type) {
-  // By type: 1 for_tenant, 2 allow_less, 4 backup, 8 sampled.
-  const int allowed[] = {0, 1, 0, 15, 0, 1, 0, 5, 0, 0, 0, 0, 1, 0, 0};
+  // By type: 1 for_tenant, 2 allow_less, 4 backup, 8 sampled, 16 on_flash.
+  const int allowed[] = {0, 1, 0, 31, 0, 1, 0, 5, 0, 0, 0, 0, 1, 0, 0};
   for (int type = 1; type <= 14; ++type) {
     for (int flags = 0; flags < 256; ++flags) {
       Envelope envelope;

@@ -101,7 +101,7 @@ TEST(Message, EnvelopesThatAreWrongAreRefusedByCause) {
   EXPECT_EQ(with(4, 2), Refusal::version);
   EXPECT_EQ(with(6, 0), Refusal::type);
   EXPECT_EQ(with(6, 15), Refusal::type);
-  EXPECT_EQ(with(7, 16), Refusal::flags);
+  EXPECT_EQ(with(7, 32), Refusal::flags);
   EXPECT_EQ(with(8, 1), Refusal::length);
   EXPECT_EQ(refusal_of(good.view().first(kEnvelopeBytes - 1)), Refusal::too_short);
   EXPECT_EQ(refusal_of({}), Refusal::too_short);

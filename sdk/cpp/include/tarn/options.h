@@ -36,11 +36,18 @@ struct ClientOptions {
   double hedge_fraction = 0.05;
 };
 
+// What a copy has to be on to count: the memory of a server, or a drive, where it is kept when the
+// server ends.
+enum class Medium : uint8_t { memory, flash };
+
 struct CallOptions {
   uint32_t timeout_ms = 0;  // 0: ClientOptions::timeout_ms
-  // In distinct failure domains, to acknowledge a put: 1 is class `memory`, more `replicated`.
+  // In distinct failure domains, to acknowledge a put: 1 is class `memory` or `flash`, more
+  // `replicated`.
   uint32_t copies = 1;
-  bool allow_less = false;  // accept fewer, told by kept_less, where domains are too few
+  Medium medium = Medium::memory;  // of each of them; unsupported by servers without a drive
+  // Accept fewer where domains are too few, or memory where flash cannot be had; kept_less says so.
+  bool allow_less = false;
   // get_kv: where each layer ends within a block, in bytes, the last at the block's size: the
   // Transfer tells of each layer as it has landed in all blocks, in order. At most 1,024.
   std::vector<uint32_t> layer_ends = {};

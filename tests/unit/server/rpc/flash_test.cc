@@ -88,5 +88,34 @@ TEST_F(FlashServerTest, what_dram_evicts_comes_back_from_flash_also_after_a_rest
             client.get(1, kBytes) == Code::ok ? Code::exists : Code::ok);
 }
 
+TEST_F(FlashServerTest, what_was_put_on_flash_is_back_after_a_restart) {
+  {
+    Server& server = start_settled(flash_options());
+    TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
+    ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+    EXPECT_TRUE(client.answer.flash_puts());
+    EXPECT_EQ(client.put_in_time(1, kBytes), Code::ok);  // in memory, and then there as well
+    client.on_flash = true;
+    EXPECT_EQ(client.put_in_time(1, kBytes), Code::exists);
+    for (uint64_t hash = 2; hash <= kBlocks; ++hash)
+      ASSERT_EQ(client.put_in_time(hash, kBytes), Code::ok) << hash << ' ' << client.message;
+    EXPECT_EQ(inventory(server)[v1::TIER_FLASH], static_cast<int>(kBlocks));
+    end_servers();
+  }
+  Server& server = start_settled(flash_options());
+  TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  EXPECT_EQ(got(client), kBlocks);
+}
+
+TEST_F(FlashServerTest, a_server_without_a_drive_refuses_the_class_in_words) {
+  Server& server = start_settled(options("s1", ""));
+  TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  client.on_flash = true;
+  EXPECT_EQ(client.put_in_time(1, kBytes), Code::unsupported);
+  EXPECT_NE(client.message.find("flash_paths"), std::string::npos) << client.message;
+}
+
 }  // namespace
 }  // namespace tarn::server

@@ -171,6 +171,7 @@ class TestClient {
     op.request.hash = op.request.anchor = hash_of(hash);
     op.request.extent_blocks = 32;
     op.request.copies = copies;
+    op.request.on_flash = on_flash;
     op.request.payload_bytes = bytes;
     op.request.payload_crc = block::crc32c(0, payload.data(), payload.size());
     op.payload = std::span(&part, 1);
@@ -207,6 +208,7 @@ class TestClient {
 
   v1::ConnectResponse answer;
   std::string message;
+  bool on_flash = false;  // of the next puts
   std::string x_version;
   std::string x_host;
 
