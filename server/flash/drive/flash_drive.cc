@@ -106,9 +106,9 @@ void FlashDrive::run(std::function<void(Status)> opened) {
   }
   // Calls back for what is still under way, so all it may call is still there.
   x_device.reset();
-  x_reclaimer.reset();
   x_notes.reset();
   x_log.reset();
+  x_reclaimer.reset();
 }
 
 Status FlashDrive::recover() {
@@ -134,7 +134,7 @@ Status FlashDrive::recover() {
     return region < x_log->region_count() ? x_log->stamp_of(region).epoch : UINT64_MAX;
   };
   x_notes = std::make_unique<RemovalNotes>(std::move(notes));
-  x_notes->recover();
+  TARN_RETURN_IF_ERROR(x_notes->recover());
   TARN_RETURN_IF_ERROR(x_log->recover([this](const LogPlace& place, const Entry& entry) {
     const auto page = static_cast<uint32_t>(place.offset / kPageBytes);
     if (!x_options.is_wanted(entry) || x_notes->holds({place.epoch, place.region, page})) return;
@@ -144,7 +144,8 @@ Status FlashDrive::recover() {
         entry.put_in);
   }));
   x_reclaimer = std::make_unique<Reclaimer>(
-      *x_log, ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped});
+      *x_log, ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped,
+                               [this](const FlashPlace& place) { note_removal(place); }});
   return Status::ok();
 }
 

@@ -21,7 +21,7 @@ FlashDriveOptions drive_options(const FlashDrivesOptions& options, size_t number
   device.engine = options.engine;
   device.clock = options.clock;
   FlashDriveOptions made;
-  made.open = [device] { return io::open_device(device); };
+  made.open = [open = options.open_device, device] { return open(device); };
   made.number = static_cast<uint8_t>(number);
   made.index = &index;
   made.registry = options.registry;
@@ -73,7 +73,8 @@ Status FlashDrives::write(DriveWrite write) {
     const DriveStats stats = drive->stats();
     const double room =
         static_cast<double>(stats.regions_free) / static_cast<double>(std::max(1u, stats.regions));
-    if (!stats.is_writable || room <= best_room + kRoomAlike) continue;
+    const bool hangs = stats.late > 0;
+    if (!stats.is_writable || hangs || room <= best_room + kRoomAlike) continue;
     best = drive;
     best_room = room;
   }

@@ -18,6 +18,8 @@ struct FlashDrivesOptions {
   std::vector<std::string> paths;  // files that are made, or raw drives
   uint64_t bytes = 0;              // of each; 0: all of a raw drive
   io::IoEngine engine = io::IoEngine::automatic;
+  // The seam for devices of another kind. On each drive's thread, once.
+  std::function<Result<io::OpenDevice>(const io::DeviceOptions&)> open_device = io::open_device;
   AdmissionMode admission = AdmissionMode::shadow;
   double writes_per_day = 1;  // of its capacity, that a drive is rated for
   std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
@@ -40,8 +42,8 @@ class FlashDrives {
   // Who writes asks it first.
   Admission& admission() { return *x_admission; }
 
-  // As FlashDrive; the drive that has most room of those that can be written. Unavailable where
-  // there is none.
+  // As FlashDrive; the drive that has most room of those that can be written and do not hang.
+  // Unavailable where there is none.
   Status write(DriveWrite write);
   Status read(DriveRead read);
   Status remove(DriveRead removal);

@@ -32,6 +32,7 @@ void Reclaimer::on_put(uint64_t bytes) {
 bool Reclaimer::tick() {
   if (!x_victim) return begin();
   if (!x_is_listed || x_is_trimming) return false;
+  if (!x_log.writable().is_ok()) return leave();
   if (x_to_move.empty()) {
     if (x_moves == 0) finish();
     return x_is_trimming;
@@ -50,9 +51,21 @@ bool Reclaimer::begin() {
   x_is_listed = x_is_trimming = false;
   list_region(x_log, *x_victim, [this](Result<std::vector<Entry>> entries) {
     x_is_listed = true;
+    // A drive that hangs has not lost the region.
+    if (entries.status().code() == Code::deadline_exceeded) return x_victim.reset();
+    if (!x_log.writable().is_ok()) return;
     if (entries) return sort_out(*entries);
     log::warn("region {} goes unread: {}", *x_victim, entries.error().to_string());
   });
+  return true;
+}
+
+// Nothing can be written there any more: what lies there stays.
+bool Reclaimer::leave() {
+  x_to_move.clear();
+  if (x_moves > 0) return false;
+  x_victim.reset();
+  tell_dropped();
   return true;
 }
 
@@ -61,7 +74,7 @@ bool Reclaimer::begin() {
 std::optional<uint32_t> Reclaimer::choose() const {
   std::vector<uint32_t> closed;
   for (uint32_t region = 0; region < x_log.region_count(); ++region) {
-    if (!x_log.is_closed(region)) continue;
+    if (!x_log.may_reclaim(region)) continue;
     if (x_options.index->use_of(x_options.drive, region).live_blocks == 0) return region;
     closed.push_back(region);
   }
@@ -126,15 +139,23 @@ void Reclaimer::write_again(const Entry& entry, const std::shared_ptr<io::PageBu
     if (!kept) return give_up(entry);
     const FlashPlace to = {x_options.drive, kept->region, kept->offset, kept->group,
                            entry.header.payload_bytes};
-    if (x_options.index->move(entry.header.key, place_of(entry), to)) ++x_moved;
+    if (x_options.index->move(entry.header.key, place_of(entry), to)) {
+      ++x_moved;
+    } else {
+      x_options.on_unwanted(to);
+    }
     --x_moves;
   });
   if (!taken.is_ok()) give_up(entry);
 }
 
 void Reclaimer::give_up(const Entry& entry) {
-  drop(entry);
+  if (x_log.writable().is_ok()) drop(entry);
   --x_moves;
+}
+
+void Reclaimer::tell_dropped() {
+  if (!x_gone.empty()) x_options.on_dropped(std::exchange(x_gone, {}));
 }
 
 void Reclaimer::finish() {
@@ -147,7 +168,7 @@ void Reclaimer::finish() {
   // What could not be listed cannot be told of, but nobody is to look for it there.
   if (x_options.index->use_of(x_options.drive, *x_victim).live_blocks > 0)
     x_dropped += x_options.index->erase_region(x_options.drive, *x_victim);
-  if (!x_gone.empty()) x_options.on_dropped(std::exchange(x_gone, {}));
+  tell_dropped();
 }
 
 }  // namespace tarn::flash

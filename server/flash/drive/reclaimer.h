@@ -18,6 +18,8 @@ struct ReclaimerOptions {
   FlashIndex* index = nullptr;
   // Blocks that have gone, which nothing finds any more.
   std::function<void(std::vector<block::BlockHeader>)> on_dropped;
+  // A copy that was made while the block was removed: a restart must not find it.
+  std::function<void(const FlashPlace&)> on_unwanted;
 };
 
 // Keeps regions free ahead of whoever writes: chooses the region that was asked for least, moves
@@ -57,6 +59,8 @@ class Reclaimer {
   void write_again(const Entry& entry, const std::shared_ptr<io::PageBuffer>& payload);
   void give_up(const Entry& entry);
   void finish();
+  bool leave();
+  void tell_dropped();
 
   RegionLog& x_log;
   const ReclaimerOptions x_options;

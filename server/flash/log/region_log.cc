@@ -7,12 +7,17 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/block/checksum.h"
 
 namespace tarn::flash {
 namespace {
 
 // Regions that are looked at together while a drive is recovered.
 constexpr size_t kRecoverTogether = 64;
+
+std::span<const std::byte> bytes_of(const std::shared_ptr<io::PageBuffer>& buffer) {
+  return std::as_const(*buffer).bytes();
+}
 
 }  // namespace
 
@@ -22,6 +27,11 @@ RegionLog::RegionLog(RegionLogOptions options) : x_options(options), x_device(*o
   x_regions.resize((bytes - io::kLabelAreaBytes) / kRegionBytes);
   x_heads[0].lifetime = Lifetime::brief;
   x_heads[1].lifetime = Lifetime::lasting;
+}
+
+RegionLog::~RegionLog() {
+  for (Head& head : x_heads)
+    refuse_waiting(head, unavailable("flash: the drive is being closed"));
 }
 
 uint64_t RegionLog::offset_of(uint32_t region) const {
@@ -35,10 +45,11 @@ io::IoOptions RegionLog::io_options(io::IoQueue queue, std::shared_ptr<const voi
 
 // --- recovery
 
-void RegionLog::read_now(uint64_t offset, io::PageBuffer& into, Status* outcome) {
+void RegionLog::read_now(uint64_t offset, const Buffer& into, Status* outcome) {
   ++x_reads_left;
-  const Status taken = x_device.read(offset, into.bytes(), io_options(io::IoQueue::read, nullptr),
+  const Status taken = x_device.read(offset, into->bytes(), io_options(io::IoQueue::read, into),
                                      [this, outcome](Status status) {
+                                       x_is_late |= status.code() == Code::deadline_exceeded;
                                        *outcome = std::move(status);
                                        --x_reads_left;
                                      });
@@ -59,15 +70,18 @@ void RegionLog::wait_for_reads() {
 }
 
 Status RegionLog::recover(const Found& found) {
+  const Status late = unavailable("flash: the drive does not answer");
   TARN_ASSIGN_OR_RETURN(Headers headers, find_regions());
+  if (x_is_late) return late;
   std::ranges::sort(headers, {}, [](const RegionHeader& each) { return each.stamp.epoch; });
   if (!headers.empty()) x_epoch = headers.back().stamp.epoch;
   for (const RegionHeader& header : headers)
-    x_regions[header.stamp.region] = {State::closed, header.stamp.epoch};
+    x_regions[header.stamp.region] = {State::closed, header.stamp.epoch, 0};
   for (size_t first = 0; first < headers.size(); first += kRecoverTogether)
     tell_regions(
         std::span(headers).subspan(first, std::min(kRecoverTogether, headers.size() - first)),
         found);
+  if (x_is_late) return late;
   for (uint32_t region = 0; region < x_regions.size(); ++region)
     if (x_regions[region].state == State::free) x_free.push_back(region);
   return Status::ok();
@@ -77,19 +91,21 @@ Result<RegionLog::Headers> RegionLog::find_regions() {
   Headers headers;
   for (uint32_t first = 0; first < x_regions.size(); first += kRecoverTogether) {
     const size_t count = std::min(kRecoverTogether, x_regions.size() - first);
-    std::vector<io::PageBuffer> pages(count, io::PageBuffer(kPageBytes));
+    std::vector<Buffer> pages(count);
     std::vector<Status> read(count);
-    for (uint32_t i = 0; i < count; ++i)
+    for (uint32_t i = 0; i < count; ++i) {
+      pages[i] = std::make_shared<io::PageBuffer>(kPageBytes);
       read_now(offset_of(first + i), pages[i], &read[i]);
+    }
     wait_for_reads();
+    if (x_is_late) return headers;
     for (uint32_t i = 0; i < count; ++i) {
       if (!read[i].is_ok()) {
         log::warn("region {} cannot be read and is not used: {}", first + i, read[i].to_string());
-        x_regions[first + i].state = State::closed;
+        x_regions[first + i].state = State::unusable;
         continue;
       }
-      const auto header =
-          decode_header(std::as_const(pages[i]).bytes(), x_options.drive, first + i);
+      const auto header = decode_header(bytes_of(pages[i]), x_options.drive, first + i);
       if (header) headers.push_back(*header);
       if (header.status().code() == Code::unsupported) return header.status();
     }
@@ -99,26 +115,28 @@ Result<RegionLog::Headers> RegionLog::find_regions() {
 
 // By their footers, all at once; those that have none are scanned.
 void RegionLog::tell_regions(std::span<const RegionHeader> headers, const Found& found) {
-  std::vector<io::PageBuffer> footers(headers.size(), io::PageBuffer(kPageBytes));
+  std::vector<Buffer> footers(headers.size());
   std::vector<Status> read(headers.size());
+  const auto begin = [&](size_t i, uint64_t bytes) {
+    footers[i] = std::make_shared<io::PageBuffer>(bytes);
+    read_now(offset_of(headers[i].stamp.region) + kRegionBytes - bytes, footers[i], &read[i]);
+  };
   for (size_t i = 0; i < headers.size(); ++i)
-    read_now(offset_of(headers[i].stamp.region) + kRegionBytes - kPageBytes, footers[i], &read[i]);
+    begin(i, kPageBytes);
   wait_for_reads();
   for (size_t i = 0; i < headers.size(); ++i) {
     if (!read[i].is_ok()) continue;
-    const auto bytes = decode_footer_bytes(headers[i].stamp, std::as_const(footers[i]).bytes());
+    const auto bytes = decode_footer_bytes(headers[i].stamp, bytes_of(footers[i]));
     if (!bytes) {
       read[i] = bytes.status();
     } else if (*bytes > kPageBytes) {
-      footers[i] = io::PageBuffer(*bytes);
-      read_now(offset_of(headers[i].stamp.region) + kRegionBytes - *bytes, footers[i], &read[i]);
+      begin(i, *bytes);
     }
   }
   wait_for_reads();
-  for (size_t i = 0; i < headers.size(); ++i) {
-    const auto entries = read[i].is_ok()
-                             ? decode_footer(headers[i].stamp, std::as_const(footers[i]).bytes())
-                             : Result<std::vector<Entry>>(read[i]);
+  for (size_t i = 0; i < headers.size() && !x_is_late; ++i) {
+    const auto entries = read[i].is_ok() ? decode_footer(headers[i].stamp, bytes_of(footers[i]))
+                                         : Result<std::vector<Entry>>(read[i]);
     if (entries) {
       tell(headers[i], *entries, found);
     } else {
@@ -127,18 +145,37 @@ void RegionLog::tell_regions(std::span<const RegionHeader> headers, const Found&
   }
 }
 
+// Groups that nobody was told to be kept may lack their payloads. They are among the last ones, and
+// must not hide an older copy of a block.
 void RegionLog::scan(const RegionHeader& header, const Found& found) {
-  io::PageBuffer page(kPageBytes);
+  const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
+  std::deque<Group> last;
   for (uint64_t at = kPageBytes; at + kPageBytes < kRegionBytes;) {
     Status read;
     read_now(offset_of(header.stamp.region) + at, page, &read);
     wait_for_reads();
-    if (!read.is_ok()) return;
-    const auto group = decode_group(header.stamp, at, std::as_const(page).bytes());
-    if (!group) return;
-    tell(header, group->entries, found);
+    auto group = read.is_ok() ? decode_group(header.stamp, at, bytes_of(page)) : read;
+    if (!group) break;
     at = group->end;
+    last.push_back(std::move(*group));
+    if (last.size() <= kGroupsMax) continue;
+    tell(header, last.front().entries, found);
+    last.pop_front();
   }
+  const Found found_whole = [&](const LogPlace& place, const Entry& entry) {
+    if (is_whole(header, entry)) found(place, entry);
+  };
+  for (const Group& group : last)
+    tell(header, group.entries, found_whole);
+}
+
+bool RegionLog::is_whole(const RegionHeader& header, const Entry& entry) {
+  const auto payload = std::make_shared<io::PageBuffer>(entry.header.payload_bytes);
+  Status read;
+  read_now(offset_of(header.stamp.region) + entry.offset, payload, &read);
+  wait_for_reads();
+  const auto bytes = bytes_of(payload).first(entry.header.payload_bytes);
+  return read.is_ok() && block::crc32c(0, bytes.data(), bytes.size()) == entry.header.payload_crc;
 }
 
 void RegionLog::tell(const RegionHeader& header, std::span<const Entry> entries,
@@ -200,7 +237,7 @@ bool RegionLog::begin_region(Head& head) {
   }
   const uint32_t region = x_free.front();
   x_free.pop_front();
-  x_regions[region] = {State::open, ++x_epoch};
+  x_regions[region] = {State::open, ++x_epoch, 0};
   const auto open = head.open = std::make_shared<Open>();
   open->stamp = {x_options.drive, region, x_epoch};
   const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
@@ -210,7 +247,7 @@ bool RegionLog::begin_region(Head& head) {
     open->broken = std::move(status);
   };
   // Durable before its first group: an older header would stand for an older life.
-  const Status taken = write(offset_of(region), page->bytes(), page, [this, begun](Status status) {
+  const Status taken = write({region, 0}, page->bytes(), page, [this, begun](Status status) {
     if (status.is_ok()) status = x_device.flush(io_options(io::IoQueue::destage, nullptr), begun);
     if (!status.is_ok()) begun(std::move(status));
   });
@@ -234,7 +271,7 @@ bool RegionLog::begin_group(Head& head) {
     close_region(head);
     return true;
   }
-  const auto group = std::make_shared<Group>();
+  const auto group = std::make_shared<Appended>();
   for (size_t i = 0; i < placed; ++i) {
     Waiting& waiting = head.waiting.front();
     waiting.block.entry = entries[i];
@@ -248,8 +285,8 @@ bool RegionLog::begin_group(Head& head) {
 }
 
 void RegionLog::write_group(const std::shared_ptr<Open>& open,
-                            const std::shared_ptr<Group>& group) {
-  const uint64_t region = offset_of(open->stamp.region);
+                            const std::shared_ptr<Appended>& group) {
+  const uint32_t region = open->stamp.region;
   const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
   std::vector<Entry> entries;
   for (const Waiting& each : group->blocks)
@@ -262,7 +299,7 @@ void RegionLog::write_group(const std::shared_ptr<Open>& open,
   group->writes_left = 1 + group->blocks.size();
   const auto begin = [&](uint64_t offset, std::span<const std::byte> bytes,
                          std::shared_ptr<const void> hold) {
-    const Status taken = write(region + offset, bytes, std::move(hold), on_end);
+    const Status taken = write({region, offset}, bytes, std::move(hold), on_end);
     if (!taken.is_ok()) on_end(taken);
   };
   begin(at, page->bytes(), page);
@@ -273,8 +310,8 @@ void RegionLog::write_group(const std::shared_ptr<Open>& open,
   }
 }
 
-void RegionLog::on_written(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group,
-                           const Status& outcome) {
+void RegionLog::on_written(const std::shared_ptr<Open>& open,
+                           const std::shared_ptr<Appended>& group, const Status& outcome) {
   if (group->outcome.is_ok()) group->outcome = outcome;
   if (--group->writes_left > 0) return;
   if (!group->outcome.is_ok()) return end_group(open, group, group->outcome);
@@ -284,7 +321,7 @@ void RegionLog::on_written(const std::shared_ptr<Open>& open, const std::shared_
   if (!taken.is_ok()) end_group(open, group, taken);
 }
 
-void RegionLog::end_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group,
+void RegionLog::end_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Appended>& group,
                           const Status& outcome) {
   group->outcome = outcome;
   group->has_ended = true;
@@ -311,13 +348,15 @@ void RegionLog::acknowledge(Open& open) {
 // The footer spares a scan; without it nothing is lost.
 void RegionLog::close_region(Head& head) {
   const auto open = std::exchange(head.open, nullptr);
-  x_regions[open->stamp.region].state = State::closed;
+  const uint32_t region = open->stamp.region;
+  const bool is_unusable = !open->is_begun && open->broken.code() == Code::unavailable;
+  x_regions[region].state = is_unusable ? State::unusable : State::closed;
   if (!open->is_begun) refuse_waiting(head, open->broken);
   if (!x_device.health().writable.is_ok()) return;
   const auto footer = std::make_shared<io::PageBuffer>(footer_bytes(open->kept.size()));
   encode_footer(open->stamp, open->kept, footer->bytes());
-  const uint64_t at = offset_of(open->stamp.region) + kRegionBytes - footer->bytes().size();
-  const Status taken = write(at, footer->bytes(), footer, [](Status status) {
+  const uint64_t at = kRegionBytes - footer->bytes().size();
+  const Status taken = write({region, at}, footer->bytes(), footer, [](Status status) {
     if (!status.is_ok()) log::warn("a region has no footer: {}", status.to_string());
   });
   if (!taken.is_ok()) log::warn("a region has no footer: {}", taken.to_string());
@@ -330,11 +369,18 @@ void RegionLog::refuse_waiting(Head& head, const Status& why) {
   }
 }
 
-Status RegionLog::write(uint64_t offset, std::span<const std::byte> from,
-                        std::shared_ptr<const void> hold, io::IoDone done) {
+Status RegionLog::write(Spot at, std::span<const std::byte> from, std::shared_ptr<const void> hold,
+                        io::IoDone done) {
   x_bytes_written += from.size();
-  return x_device.write(offset, from, io_options(io::IoQueue::destage, std::move(hold)),
-                        std::move(done));
+  io::IoOptions options = io_options(io::IoQueue::destage, nullptr);
+  options.freed = [this, at, hold = std::move(hold)]() mutable {
+    --x_regions[at.region].under_way;
+    hold.reset();
+  };
+  TARN_RETURN_IF_ERROR(
+      x_device.write(offset_of(at.region) + at.offset, from, std::move(options), std::move(done)));
+  ++x_regions[at.region].under_way;
+  return Status::ok();
 }
 
 // --- reading and reclaiming
@@ -360,16 +406,17 @@ Status RegionLog::read(const LogPlace& place, std::span<std::byte> into,
 }
 
 Status RegionLog::reclaim(uint32_t region, io::IoDone done) {
-  if (region >= x_regions.size() || x_regions[region].state != State::closed)
-    return conflict("flash: region " + std::to_string(region) + " is not a closed one");
-  const auto trimmed = [this, region, done = std::move(done)](Status status) {
+  if (region >= x_regions.size() || !may_reclaim(region))
+    return conflict("flash: region " + std::to_string(region) + " is not one to reclaim");
+  // A trim that is late would hit what is written next.
+  io::IoOptions options = io_options(io::IoQueue::reclaim, nullptr);
+  options.freed = [this, region] {
     x_regions[region].state = State::free;
     x_free.push_back(region);
-    done(std::move(status));
   };
-  TARN_RETURN_IF_ERROR(x_device.discard(offset_of(region), kRegionBytes,
-                                        io_options(io::IoQueue::reclaim, nullptr), trimmed));
-  x_regions[region] = {State::trimming, 0};
+  TARN_RETURN_IF_ERROR(
+      x_device.discard(offset_of(region), kRegionBytes, std::move(options), std::move(done)));
+  x_regions[region] = {State::trimming, 0, 0};
   return Status::ok();
 }
 

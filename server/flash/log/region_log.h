@@ -67,11 +67,14 @@ class RegionLog {
   using Kept = std::function<void(Result<LogPlace>)>;
 
   explicit RegionLog(RegionLogOptions options);
+  // Refuses what waits: unavailable.
+  ~RegionLog();
   RegionLog(const RegionLog&) = delete;
   RegionLog& operator=(const RegionLog&) = delete;
 
   // Tells all blocks that lie on the drive, older regions first. Blocks on the drive. What cannot
-  // be read is left out. Returns: ok, unsupported (a region of another format).
+  // be read is left out. Returns: ok, unsupported (a region of another format), unavailable (the
+  // drive does not answer).
   Status recover(const Found& found);
 
   // Returns: ok, and `kept` is told later from turn(): the place, or why not; overloaded (no region
@@ -84,9 +87,9 @@ class RegionLog {
   Status read(const LogPlace& place, std::span<std::byte> into, std::function<void()> freed,
               io::IoDone done);
 
-  // No block of the region is wanted any more: it is trimmed, and free when `done` is told. After a
-  // crash its blocks may be found again, until it begins anew. Returns: ok, or conflict (it is
-  // open, or free already).
+  // No block of the region is wanted any more: it is trimmed, and free when the drive has done with
+  // that, which is when `done` is told unless the drive is late. After a crash its blocks may be
+  // found again, until it begins anew. Returns: ok, or conflict (not may_reclaim()).
   Status reclaim(uint32_t region, io::IoDone done);
 
   // Polls the device and begins what can begin; returns 0 when there was nothing to do.
@@ -100,21 +103,27 @@ class RegionLog {
   // Of its present life, or its latest; epoch 0 where it had none, or it is being trimmed.
   RegionStamp stamp_of(uint32_t region) const;
   bool is_closed(uint32_t region) const { return x_regions[region].state == State::closed; }
+  // Closed, and the drive has ended all that it was given to write there: a late write would land
+  // in the region's next life.
+  bool may_reclaim(uint32_t region) const {
+    return is_closed(region) && x_regions[region].under_way == 0;
+  }
   uint32_t region_count() const { return static_cast<uint32_t>(x_regions.size()); }
   // Nothing waits and nothing is under way.
   bool is_idle() const;
 
  private:
-  enum class State : uint8_t { free, open, closed, trimming };
+  enum class State : uint8_t { free, open, closed, trimming, unusable };
   struct Region {
     State state = State::free;
-    uint64_t epoch = 0;  // of its latest life
+    uint64_t epoch = 0;      // of its latest life
+    uint32_t under_way = 0;  // writes that the drive has not ended
   };
   struct Waiting {
     LogBlock block;
     Kept kept;
   };
-  struct Group {
+  struct Appended {
     std::vector<Waiting> blocks;
     size_t writes_left = 0;
     bool has_ended = false;
@@ -124,7 +133,7 @@ class RegionLog {
     RegionStamp stamp;
     RegionPlan plan;
     std::vector<Entry> kept;  // acknowledged
-    std::deque<std::shared_ptr<Group>> groups;
+    std::deque<std::shared_ptr<Appended>> groups;
     bool is_begun = false;  // its header is durable
     Status broken;          // a group has failed: nothing follows it here
   };
@@ -134,30 +143,38 @@ class RegionLog {
     std::deque<Waiting> waiting;
   };
   using Headers = std::vector<RegionHeader>;
+  // A late drive has the memory for longer than who waits for it.
+  using Buffer = std::shared_ptr<io::PageBuffer>;
 
   uint64_t offset_of(uint32_t region) const;
   io::IoOptions io_options(io::IoQueue queue, std::shared_ptr<const void> hold) const;
 
   // Of recover(). They block.
-  void read_now(uint64_t offset, io::PageBuffer& into, Status* outcome);
+  void read_now(uint64_t offset, const Buffer& into, Status* outcome);
   void wait_for_reads();
   Result<Headers> find_regions();
   void tell_regions(std::span<const RegionHeader> headers, const Found& found);
   void scan(const RegionHeader& header, const Found& found);
+  bool is_whole(const RegionHeader& header, const Entry& entry);
   static void tell(const RegionHeader& header, std::span<const Entry> entries, const Found& found);
 
   bool advance(Head& head);
   bool begin_region(Head& head);
   bool begin_group(Head& head);
-  void write_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group);
-  void on_written(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group,
+  void write_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Appended>& group);
+  void on_written(const std::shared_ptr<Open>& open, const std::shared_ptr<Appended>& group,
                   const Status& outcome);
-  void end_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Group>& group,
+  void end_group(const std::shared_ptr<Open>& open, const std::shared_ptr<Appended>& group,
                  const Status& outcome);
   void acknowledge(Open& open);
   void close_region(Head& head);
   void refuse_waiting(Head& head, const Status& why);
-  Status write(uint64_t offset, std::span<const std::byte> from, std::shared_ptr<const void> hold,
+  // At an offset in the region.
+  struct Spot {
+    uint32_t region;
+    uint64_t offset;  // in it
+  };
+  Status write(Spot at, std::span<const std::byte> from, std::shared_ptr<const void> hold,
                io::IoDone done);
 
   const RegionLogOptions x_options;
@@ -169,6 +186,7 @@ class RegionLog {
   uint64_t x_waiting_bytes = 0;
   uint64_t x_bytes_written = 0;
   size_t x_reads_left = 0;
+  bool x_is_late = false;  // a read of recover()
 };
 
 }  // namespace tarn::flash

@@ -56,20 +56,25 @@ void RemovalNotes::decode(size_t page, std::span<const std::byte> bytes) {
   }
 }
 
-void RemovalNotes::recover() {
+Status RemovalNotes::recover() {
   io::BlockDevice& device = *x_options.device;
-  constexpr uint64_t kHalfBytes = io::kLabelAreaBytes / 2;
-  size_t reads_left = 2;
-  std::array<io::PageBuffer, 2> halves = {io::PageBuffer(kHalfBytes), io::PageBuffer(kHalfBytes)};
-  std::array<Status, 2> outcomes;
-  for (size_t half = 0; half < 2; ++half) {
-    const auto ended = [&, half](Status status) {
-      outcomes[half] = std::move(status);
+  static constexpr uint64_t kHalfBytes = io::kLabelAreaBytes / 2;
+  struct Half {
+    std::shared_ptr<io::PageBuffer> bytes = std::make_shared<io::PageBuffer>(kHalfBytes);
+    Status outcome;
+  };
+  std::array<Half, 2> halves;
+  size_t reads_left = halves.size();
+  const Instant deadline = x_options.clock->now() + x_options.deadline;
+  for (size_t i = 0; i < halves.size(); ++i) {
+    const auto ended = [&, i](Status status) {
+      halves[i].outcome = std::move(status);
       --reads_left;
     };
-    // The memory is this call's, so there is no deadline.
-    const Status taken = device.read(half * io::kLabelCopyOffset, halves[half].bytes(),
-                                     {io::IoQueue::read, kNever, [] {}}, ended);
+    // A late drive has the memory for longer than this call.
+    const Status taken =
+        device.read(i * io::kLabelCopyOffset, halves[i].bytes->bytes(),
+                    {io::IoQueue::read, deadline, [hold = halves[i].bytes] {}}, ended);
     if (!taken.is_ok()) ended(taken);
   }
   while (reads_left > 0) {
@@ -77,12 +82,16 @@ void RemovalNotes::recover() {
     pollfd ready = {device.event_fd(), POLLIN, 0};
     ::poll(&ready, 1, 100);
   }
+  for (const Half& half : halves)
+    if (half.outcome.code() == Code::deadline_exceeded)
+      return unavailable("flash: the drive does not answer");
   for (size_t page = 0; page < kPages; ++page) {
     const size_t half = page / (kPages / 2);
-    if (!outcomes[half].is_ok()) continue;
+    if (!halves[half].outcome.is_ok()) continue;
     const uint64_t at = offset_of(page) - half * io::kLabelCopyOffset;
-    decode(page, std::as_const(halves[half]).bytes().subspan(at, kPageBytes));
+    decode(page, std::as_const(*halves[half].bytes).bytes().subspan(at, kPageBytes));
   }
+  return Status::ok();
 }
 
 // What later lives of regions have made void goes.
@@ -98,6 +107,7 @@ bool RemovalNotes::make_room(NotePage& page) {
 
 bool RemovalNotes::add(const RemovalNote& note) {
   if (x_is_broken || !x_known.insert(note).second) return !x_is_broken;
+  x_is_resting = false;
   for (size_t tried = 0; tried < kPages; ++tried) {
     NotePage& page = x_pages[x_next];
     if (make_room(page)) {
@@ -112,7 +122,7 @@ bool RemovalNotes::add(const RemovalNote& note) {
 }
 
 size_t RemovalNotes::turn() {
-  if (x_is_writing || x_is_broken || x_dirty.empty()) return 0;
+  if (x_is_writing || x_is_broken || x_is_resting || x_dirty.empty()) return 0;
   const size_t page = x_dirty.back();
   x_dirty.pop_back();
   x_pages[page].is_dirty = false;
@@ -142,6 +152,8 @@ void RemovalNotes::on_written(size_t page, const Status& outcome) {
   if (outcome.is_ok()) return;
   log::warn("removals of blocks are not noted: {}", outcome.to_string());
   x_is_broken = !x_options.device->health().writable.is_ok();
+  // What fails at once would fail again, at once: it waits for the next one.
+  x_is_resting = true;
   if (!std::exchange(x_pages[page].is_dirty, true)) x_dirty.push_back(page);
 }
 

@@ -58,8 +58,8 @@ class RemovalNotes {
   RemovalNotes& operator=(const RemovalNotes&) = delete;
 
   // Reads what was noted in earlier lives of the server. Blocks on the drive. A page that cannot be
-  // read, or is none, has no notes.
-  void recover();
+  // read, or is none, has no notes. Returns: ok, unavailable (the drive does not answer).
+  Status recover();
 
   bool holds(const RemovalNote& note) const { return x_known.contains(note); }
 
@@ -68,7 +68,7 @@ class RemovalNotes {
 
   // Begins to write what has come; returns 0 when there was nothing to do.
   size_t turn();
-  bool is_idle() const { return !x_is_writing && (x_dirty.empty() || x_is_broken); }
+  bool is_idle() const { return !x_is_writing && (x_dirty.empty() || x_is_resting || x_is_broken); }
 
  private:
   struct NotePage {
@@ -89,7 +89,8 @@ class RemovalNotes {
   std::vector<size_t> x_dirty;
   size_t x_next = 0;  // page that has room, as far as is known
   bool x_is_writing = false;
-  bool x_is_broken = false;  // the drive takes no writes
+  bool x_is_resting = false;  // a write has failed: the next note tries again
+  bool x_is_broken = false;   // the drive takes no writes
 };
 
 }  // namespace tarn::flash

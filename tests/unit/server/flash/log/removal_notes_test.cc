@@ -36,7 +36,7 @@ class RemovalNotesTest : public testing::Test {
     options.drive = drive;
     options.epoch_of = [this](uint32_t region) { return x_epochs[region]; };
     life.notes = std::make_unique<RemovalNotes>(std::move(options));
-    life.notes->recover();
+    EXPECT_TRUE(life.notes->recover().is_ok());
     return life;
   }
 
@@ -103,12 +103,17 @@ TEST_F(RemovalNotesTest, a_damaged_page_has_no_notes_and_the_others_have) {
   EXPECT_TRUE(life.notes->holds({1, 1, RemovalNotes::kNotesOfPage}));
 }
 
-TEST_F(RemovalNotesTest, a_failed_write_is_tried_again_and_a_failed_flush_is_the_end) {
+TEST_F(RemovalNotesTest,
+       a_failed_write_is_tried_again_with_the_next_and_a_failed_flush_is_the_end) {
   Life life = begin();
   life.device->fail(io::IoKind::write, io::Fault::error);
   EXPECT_TRUE(life.notes->add({1, 1, 1}));
   life.settle();
+  EXPECT_FALSE(begin().notes->holds({1, 1, 1}));
+  EXPECT_TRUE(life.notes->add({1, 1, 9}));
+  life.settle();
   EXPECT_TRUE(begin().notes->holds({1, 1, 1}));
+  EXPECT_TRUE(begin().notes->holds({1, 1, 9}));
   life.device->fail(io::IoKind::flush, io::Fault::error);
   EXPECT_TRUE(life.notes->add({1, 1, 2}));
   life.settle();
