@@ -76,7 +76,7 @@ class BlockDevice {
   // durable. Flushes that wait together share one.
   virtual Status flush(IoOptions options, IoDone done) = 0;
   // The range's bytes are no longer needed; what it reads as from then on is undefined. A file
-  // keeps its space, or the outcome is overloaded.
+  // keeps its space.
   virtual Status discard(uint64_t offset, uint64_t bytes, IoOptions options, IoDone done) = 0;
 
   // Prepares memory that operations will use again and again; others work too, more slowly.

@@ -196,15 +196,12 @@ Status DriveFile::reserve(uint64_t bytes) const {
   return failed("reserve " + std::to_string(bytes) + " bytes (" + free + " are free)", error);
 }
 
+// A file is written over in place: blocks that are given back to the file system and reserved anew
+// cost a commit of its journal with each flush, until they have been written again.
 int DriveFile::discard(uint64_t offset, uint64_t bytes) const {
-  if (x_is_raw) {
-    std::array<uint64_t, 2> range = {offset, bytes};
-    return ::ioctl(x_fd, BLKDISCARD, range.data()) == 0 ? 0 : errno;
-  }
-  const auto from = static_cast<off_t>(offset), count = static_cast<off_t>(bytes);
-  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  if (::fallocate(x_fd, kPunch, from, count) != 0) return errno;
-  return ::fallocate(x_fd, FALLOC_FL_KEEP_SIZE, from, count) == 0 ? 0 : errno;
+  if (!x_is_raw) return 0;
+  std::array<uint64_t, 2> range = {offset, bytes};
+  return ::ioctl(x_fd, BLKDISCARD, range.data()) == 0 ? 0 : errno;
 }
 
 }  // namespace tarn::io

@@ -47,7 +47,7 @@ class DriveFile {
   // Lets others have it before it is closed. Precondition: no operation is under way or follows.
   void unlock() const;
 
-  // Trims the range; a file has it reserved again, as zeros. Blocks on the drive. Returns 0 or an
+  // Trims the range of a raw drive; a file stays as it is. Blocks on the drive. Returns 0 or an
   // errno.
   int discard(uint64_t offset, uint64_t bytes) const;
 
