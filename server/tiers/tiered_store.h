@@ -116,7 +116,7 @@ class TieredStore final : public store::Tier {
   std::vector<std::shared_ptr<Fetch>> x_late_fetches;
   std::vector<std::shared_ptr<Write>> x_late_writes;
   uint64_t x_writing_bytes = 0;
-  Instant x_now{0};
+  Instant x_now = system_clock().now();  // as of the last tick
   Instant x_written_at{0};  // when a drive last ended a write, or was given one after a pause
   size_t x_under_way = 0;   // answers of drives that are to come
   Epoch x_epoch;
