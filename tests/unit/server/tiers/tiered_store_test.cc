@@ -16,7 +16,7 @@ using store::key_of;
 using store::make_put;
 using store::PutSpec;
 
-constexpr uint64_t kBytes = kMiB;
+constexpr uint64_t kBytes = 64 * kKiB;
 // More than dram holds.
 constexpr uint64_t kMany = 150;
 
@@ -44,7 +44,7 @@ class TieredStoreTest : public testing::Test {
     };
     x_drives = flash::FlashDrives::open(made).value();
     store::DramTierOptions dram;
-    dram.memory.cap_bytes = 100 * kMiB;
+    dram.memory.cap_bytes = memory::kMixedSlabBytes;
     dram.on_evicted = [this](store::Leaving& leaving) { return x_store->on_evicted(leaving); };
     x_dram = std::make_unique<store::TierRig>(std::move(dram));
     x_inbox = std::make_shared<thread::Inbox>(fabric::Event::open().value());
@@ -54,6 +54,7 @@ class TieredStoreTest : public testing::Test {
     options.home = x_inbox;
     options.on_change = [this](const store::BlockChange& change) { x_changes.push_back(change); };
     options.on_lost = [this](const block::BlockHeader& header) { x_lost.push_back(header); };
+    options.writing_bytes_max = 8 * kBytes;
     x_store = std::make_unique<TieredStore>(std::move(options));
   }
 
