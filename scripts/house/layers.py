@@ -39,6 +39,7 @@ LIBRARIES = [
     ("UCX", r"(ucp|ucs|uct|ucm)/", r"common/fabric/ucx_|benchmarks/baseline/"),
     ("OpenSSL", r"openssl/", r"common/auth/"),
     ("liburing", r"liburing", r"server/io/"),
+    ("libcurl", r"curl/", r"server/object/s3/"),
     ("CUDA", r"cuda", r"common/memory/cuda_"),
     ("spdlog", r"(spdlog|fmt)/", r"common/base/log"),
     ("prometheus-cpp", r"prometheus/", r"common/metrics/"),
