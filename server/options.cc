@@ -17,6 +17,9 @@ constexpr uint64_t kLaneBytesMin = 64 * kMiB;
 
 constexpr uint64_t kLaneBytesUsual = 256 * kMiB;
 
+// Four packs.
+constexpr uint64_t kObjectBytesMin = 256 * kMiB;
+
 void add_place(config::Schema& schema) {
   schema.add_string("name", "", "The server's name in the cluster; also that of its certificate.");
   schema.add_string("listen", "127.0.0.1:7710", "HOST:PORT of its gRPC; port 0 takes a free one.");
@@ -25,6 +28,23 @@ void add_place(config::Schema& schema) {
   schema.add_string("domain", "", "Failure domain (rack, host); empty: one of its own.");
   schema.add_uint("weight", ring::kWeightOne, "Share of the data; 100 is one unit.",
                   {0, ring::kWeightMax});
+}
+
+void add_object(config::Schema& schema) {
+  schema.add_string(
+      "object_url", "",
+      "s3://BUCKET/PREFIX of the object tier, for blocks that were asked for and that "
+      "dram and flash let go; empty: none.");
+  schema.add_string("object_endpoint", "",
+                    "http[s]://HOST[:PORT] of the object store; empty: AWS in AWS_REGION.");
+  schema.add_enum("object_style", "auto", {"auto", "path", "host"},
+                  "Where the bucket's name stands: in the path, or before the host's name; auto: "
+                  "path where object_endpoint is set.");
+  schema.add_bytes("object_bytes", 100 * kGiB, "Of the bucket, how much this server may use.",
+                   {kObjectBytesMin, 1ull << 50});
+  schema.add_bytes("object_put_bytes_per_s", 64 * kMiB,
+                   "Bytes that are written to the bucket in a second at most; 0: no such limit.",
+                   {0, 1ull << 40});
 }
 
 void add_storage(config::Schema& schema) {
@@ -46,6 +66,7 @@ void add_storage(config::Schema& schema) {
       "flash_admission", "shadow", {"off", "shadow", "enforce"},
       "Whether writes to flash keep to that rating; shadow: they do not, and what would "
       "have been refused is counted.");
+  add_object(schema);
   schema.add_uint("lanes", 0,
                   "Threads that serve blocks; 0: as many as lane_cpus, or half of the processors.",
                   {0, ring::kLanesMax});
@@ -169,6 +190,11 @@ Result<ServerOptions> server_options(const config::Values& values) {
   TARN_ASSIGN_OR_RETURN(options.flash_writes_per_day,
                         writes_per_day_of(values.get_string("flash_writes_per_day")));
   options.flash_admission = admission_of(values.get_enum("flash_admission"));
+  options.object_url = values.get_string("object_url");
+  options.object_endpoint = values.get_string("object_endpoint");
+  options.object_style = values.get_enum("object_style");
+  options.object_bytes = values.get_bytes("object_bytes");
+  options.object_put_bytes_per_s = values.get_bytes("object_put_bytes_per_s");
   options.lanes = static_cast<uint32_t>(values.get_uint("lanes"));
   options.data_dir = values.get_string("data_dir");
   options.secrets_dir = values.get_string("secrets_dir");

@@ -26,8 +26,13 @@ struct ServerOptions {
   std::vector<std::string> flash_paths;  // drives of the flash tier; empty: none
   uint64_t flash_bytes = 0;              // of each; 0: all of a raw drive
   flash::AdmissionMode flash_admission = flash::AdmissionMode::shadow;
-  double flash_writes_per_day = 1;  // of its capacity, that a drive is rated for
-  uint32_t lanes = 0;               // 0: as many as lane_cpus, or half of the processors
+  double flash_writes_per_day = 1;    // of its capacity, that a drive is rated for
+  std::string object_url;             // s3://BUCKET/PREFIX; empty: no object tier
+  std::string object_endpoint;        // http[s]://HOST[:PORT]; empty: AWS
+  std::string object_style = "auto";  // auto, path or host
+  uint64_t object_bytes = 100 * kGiB;
+  uint64_t object_put_bytes_per_s = 0;  // 0: any
+  uint32_t lanes = 0;                   // 0: as many as lane_cpus, or half of the processors
   std::string data_dir;
   std::string secrets_dir;
   bool insecure_loopback = false;

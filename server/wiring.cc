@@ -22,6 +22,7 @@
 #include "common/rpc/credentials.h"
 #include "server/flash/drive/flash_drives.h"
 #include "server/lane/lane.h"
+#include "server/object/store/object_store.h"
 #include "server/rpc/backup_connector.h"
 #include "server/rpc/cluster_link.h"
 #include "server/rpc/connections.h"
@@ -37,6 +38,8 @@ namespace {
 
 constexpr Nanos kSlabsWithin = std::chrono::seconds(30);
 constexpr Millis kSessionCallTimeout{2000};
+// At the end, what waits for the object store has so long to get there.
+constexpr Nanos kObjectFinishMax = std::chrono::seconds(3);
 constexpr int64_t kOwnTokenLifeMs = 365ll * 24 * 3'600'000;
 // Slabs that lie ready take at most this part of the memory.
 constexpr uint64_t kReadyShare = 16;
@@ -134,8 +137,11 @@ struct Server::Parts {
   std::vector<std::unique_ptr<fabric::LocalPort>> local_ports;
   std::vector<std::shared_ptr<fabric::LocalMemory>> shown;  // by lane
   FabricTerms terms;
-  std::unique_ptr<flash::FlashDrives> drives;  // null: no flash tier
-  Epoch floors_known;                          // of the config that they were recovered under
+  std::unique_ptr<object::ObjectStore> object;  // null: no object tier
+  std::unique_ptr<flash::FlashDrives> drives;   // null: no flash tier
+  // Of the config that what lies there was found under.
+  Epoch floors_known;
+  std::vector<ring::Floor> floors;
   std::unique_ptr<BackupConnector> connector;
   std::vector<std::unique_ptr<lane::Lane>> lanes;
   std::unique_ptr<Connections> connections;
@@ -160,8 +166,11 @@ struct Server::Parts {
   Status open_local_ports();
   Result<std::shared_ptr<fabric::UcxContext>> open_context(fabric::Kind kind,
                                                            std::string& settings);
+  void read_floors();
+  bool is_wanted(const flash::Entry& entry) const;
+  Status open_object();
   Status open_flash();
-  void on_dropped(std::vector<block::BlockHeader> headers);
+  void on_dropped(std::vector<block::BlockHeader> headers, store::Medium medium);
   Status open_lanes();
   Result<std::vector<std::unique_ptr<fabric::Port>>> open_ports(uint16_t lane);
   void follow_slabs(store::SlotAllocatorOptions& memory,
@@ -306,6 +315,7 @@ Result<std::unique_ptr<lane::Lane>> Server::Parts::open_lane(uint16_t number) {
   made.descent = &descent;
   made.on_blocked = [this](const store::MakeWay& wanted) { ask_lanes(wanted); };
   made.drives = drives.get();
+  made.object = object.get();
   made.floors_known = floors_known;
   made.events = events.get();
   made.registry = &registry;
@@ -322,37 +332,73 @@ void Server::Parts::ask_lanes(const store::MakeWay& wanted) {
   }
 }
 
+void Server::Parts::read_floors() {
+  const auto kept = read_last_config(last_config_place());
+  if (!kept) return;
+  floors = kept->floors;
+  floors_known = kept->epoch;
+}
+
+bool Server::Parts::is_wanted(const flash::Entry& entry) const {
+  const block::BlockKey& key = entry.header.key;
+  return std::none_of(floors.begin(), floors.end(), [&](const ring::Floor& floor) {
+    return entry.put_in < floor.epoch && key.tenant == floor.tenant &&
+           (floor.space.is_zero() || key.space == floor.space);
+  });
+}
+
+Status Server::Parts::open_object() {
+  if (options.object_url.empty()) return Status::ok();
+  object::ObjectStoreOptions made;
+  TARN_ASSIGN_OR_RETURN(made.s3.url, object::ObjectUrl::parse(options.object_url));
+  made.s3.endpoint = options.object_endpoint;
+  const bool is_auto = options.object_style == "auto";
+  made.s3.is_path_style =
+      is_auto ? !options.object_endpoint.empty() : options.object_style == "path";
+  made.server = options.name;
+  made.bytes_max = options.object_bytes;
+  made.put_bytes_per_s = options.object_put_bytes_per_s;
+  made.registry = &registry;
+  made.is_wanted = [this](const flash::Entry& entry) { return is_wanted(entry); };
+  made.on_kept = [this](const std::vector<block::BlockHeader>& headers) {
+    for (const block::BlockHeader& header : headers)
+      events->append({header, false, store::Medium::object});
+  };
+  made.on_dropped = [this](std::vector<block::BlockHeader> headers) {
+    on_dropped(std::move(headers), store::Medium::object);
+  };
+  TARN_ASSIGN_OR_RETURN(object, object::ObjectStore::open(std::move(made)));
+  return Status::ok();
+}
+
 Status Server::Parts::open_flash() {
   if (options.flash_paths.empty()) return Status::ok();
-  const auto kept = read_last_config(last_config_place());
-  const std::vector<ring::Floor> floors = kept ? kept->floors : std::vector<ring::Floor>();
-  if (kept) floors_known = kept->epoch;
   flash::FlashDrivesOptions made;
   made.paths = options.flash_paths;
   made.bytes = options.flash_bytes;
   made.admission = options.flash_admission;
   made.writes_per_day = options.flash_writes_per_day;
   made.registry = &registry;
-  made.is_wanted = [floors](const flash::Entry& entry) {
-    const block::BlockKey& key = entry.header.key;
-    return std::none_of(floors.begin(), floors.end(), [&](const ring::Floor& floor) {
-      return entry.put_in < floor.epoch && key.tenant == floor.tenant &&
-             (floor.space.is_zero() || key.space == floor.space);
-    });
-  };
+  made.is_wanted = [this](const flash::Entry& entry) { return is_wanted(entry); };
   made.on_dropped = [this](std::vector<block::BlockHeader> headers) {
-    on_dropped(std::move(headers));
+    on_dropped(std::move(headers), store::Medium::flash);
   };
+  if (object != nullptr) {
+    made.below.takes_blocks = [this] { return object->takes_blocks(); };
+    made.below.give = [this](const flash::Entry& entry, std::span<const std::byte> payload) {
+      (void)object->put(entry, payload);
+    };
+  }
   TARN_ASSIGN_OR_RETURN(drives, flash::FlashDrives::open(made));
   log::info("flash: {} blocks are there", drives->index().blocks());
   return Status::ok();
 }
 
-// On a drive's thread.
-void Server::Parts::on_dropped(std::vector<block::BlockHeader> headers) {
+// On a drive's thread, or the object store's.
+void Server::Parts::on_dropped(std::vector<block::BlockHeader> headers, store::Medium medium) {
   std::vector<std::vector<block::BlockHeader>> by_lane(options.lanes);
   for (block::BlockHeader& header : headers) {
-    events->append({header, true, store::Medium::flash});
+    events->append({header, true, medium});
     const Position position = ring::position_of(header.key.tenant, header.key.space, header.anchor);
     by_lane[ring::lane_of(position, static_cast<uint16_t>(options.lanes))].push_back(header);
   }
@@ -391,6 +437,7 @@ Status Server::Parts::open_services() {
   made.lanes = all_lanes();
   made.connections = connections.get();
   made.drives = drives.get();
+  made.object = object.get();
   made.events = events.get();
   made.registry = &registry;
   made.authenticator = authenticator.get();
@@ -542,6 +589,10 @@ void Server::Parts::close() {
   for (const auto& lane : lanes)
     lane->close();
   if (drives != nullptr) drives->close();
+  if (object != nullptr) {
+    if (!object->finish(kObjectFinishMax)) log::warn("object store: what waited for it is lost");
+    object->close();
+  }
   if (bulk != nullptr) bulk->close_all();
   if (rpc_server != nullptr) rpc_server->close();
 }
@@ -553,6 +604,8 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options) {
   Parts& parts = *server->x_parts;
   parts.options = std::move(options);
   TARN_RETURN_IF_ERROR(parts.open_storage());
+  parts.read_floors();
+  TARN_RETURN_IF_ERROR(parts.open_object());
   TARN_RETURN_IF_ERROR(parts.open_flash());
   TARN_RETURN_IF_ERROR(parts.open_lanes());
   TARN_RETURN_IF_ERROR(parts.open_services());

@@ -37,8 +37,9 @@ struct Desk {
   const Clock& clock;
   store::Tier& tier;
   LaneMetrics& metrics;
-  ClusterViewPtr view;     // null until the first config
-  bool has_flash = false;  // below dram: reads may take long
+  ClusterViewPtr view;  // null until the first config
+  bool has_flash = false;
+  bool has_below = false;  // flash or an object store: reads may take long
   // How long after their end tickets are honoured.
   Millis ticket_grace = kTicketGrace;
   Peers peers;

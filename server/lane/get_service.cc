@@ -104,7 +104,7 @@ void GetService::step(Peer& peer) {
     return;
   }
   work.is_reading = work.is_stepping = true;
-  if (x_desk.has_flash) read_ahead(work);
+  if (x_desk.has_below) read_ahead(work);
   x_desk.tier.read(key_of(work, work.next), work.deadline, [this, &work](Result<store::Pin> pin) {
     work.is_reading = false;
     on_read(work, std::move(pin));

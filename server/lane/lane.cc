@@ -61,10 +61,11 @@ Lane::Lane(LaneOptions options, std::shared_ptr<thread::Inbox> inbox, int epoll_
       x_tier(dram_options()),
       x_store(tiers_options()),
       x_desk({x_options.lane, x_options.lane_count}, x_clock,
-             x_options.drives == nullptr ? static_cast<store::Tier&>(x_tier) : x_store, x_metrics),
+             has_below() ? static_cast<store::Tier&>(x_store) : x_tier, x_metrics),
       x_backups(x_desk, x_options.wire_up),
       x_service(x_desk, x_backups) {
   x_desk.has_flash = x_options.drives != nullptr;
+  x_desk.has_below = has_below();
   watch(x_inbox->event_fd());
   for (const auto& port : x_options.ports) {
     x_port_infos.push_back({port->kind(), port->address(), port->transport()});
@@ -86,7 +87,7 @@ store::DramTierOptions Lane::dram_options() {
   made.lane = x_options.lane;
   made.descent = x_options.descent;
   made.on_blocked = x_options.on_blocked;
-  if (x_options.drives == nullptr) return made;
+  if (!has_below()) return made;
   made.on_evicted = [this](store::Leaving& leaving) { return x_store.on_evicted(leaving); };
   return made;
 }
@@ -95,6 +96,7 @@ tiers::TieredStoreOptions Lane::tiers_options() {
   tiers::TieredStoreOptions made;
   made.dram = &x_tier;
   made.drives = x_options.drives;
+  made.object = x_options.object;
   made.home = x_inbox;
   made.on_change = [this](const store::BlockChange& change) { on_flash_change(change); };
   made.on_lost = [this](const block::BlockHeader& header) { x_service.on_gone(header); };

@@ -32,6 +32,7 @@ struct LaneOptions {
   store::Descent* descent = nullptr;  // of all lanes; outlives them. Null: this is the only lane
   std::function<void(const store::MakeWay&)> on_blocked;  // as of DramTierOptions
   flash::FlashDrives* drives = nullptr;                   // outlive the lane; null: no flash
+  object::ObjectStore* object = nullptr;                  // outlives the lane; null: none
   Epoch floors_known;                 // of the config whose floors the drives were recovered under
   store::EventLog* events = nullptr;  // outlives the lane
   metrics::Registry* registry = nullptr;  // outlives the lane
@@ -86,7 +87,8 @@ class Lane {
   // Another lane wants blocks to go that continue one of its own. Returns: as post.
   Status make_way(const store::MakeWay& wanted);
 
-  // Blocks that flash has dropped: their copies elsewhere go too, unless dram has them.
+  // Blocks that flash, or the object store, has dropped: their copies elsewhere go too, unless dram
+  // has them.
   Status on_dropped(std::vector<block::BlockHeader> headers);
 
   // For the blocks in dram of the range, about `limit` of them at a time.
@@ -124,6 +126,7 @@ class Lane {
   void publish_stats(Instant now);
   void publish_rates(Instant now);
   void publish_fabric();
+  bool has_below() const { return x_options.drives != nullptr || x_options.object != nullptr; }
   store::DramTierOptions dram_options();
   tiers::TieredStoreOptions tiers_options();
   void on_dram_change(const store::BlockChange& change);

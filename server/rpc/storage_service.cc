@@ -19,6 +19,7 @@ constexpr Nanos kEventWait = std::chrono::milliseconds(200);
 // here and two of the router, which costs more than many a put.
 constexpr Nanos kEventsGather = std::chrono::milliseconds(10);
 constexpr Nanos kScanTimeout = std::chrono::seconds(5);
+constexpr Nanos kObjectListTimeout = std::chrono::seconds(5);
 
 fabric::Kind from_proto(v1::FabricKind kind) {
   switch (kind) {
@@ -156,7 +157,7 @@ grpc::Status StorageService::Inventory(grpc::ServerContext* context,
     const Status scanned = scan_lane(*lane, range, stamp, writer);
     if (!scanned.is_ok()) return rpc::to_grpc(scanned);
   }
-  if (const Status listed = list_flash(range, stamp, writer); !listed.is_ok())
+  if (const Status listed = list_below(range, stamp, writer); !listed.is_ok())
     return rpc::to_grpc(listed);
   stamp.set_done(true);
   writer->Write(stamp);
@@ -177,22 +178,30 @@ Status StorageService::scan_lane(lane::Lane& lane, store::PositionRange range,
   }
 }
 
-Status StorageService::list_flash(store::PositionRange range, const v1::InventoryChunk& stamp,
+// What the object store does not list in time is found by who looks, not by who searches.
+Status StorageService::list_below(store::PositionRange range, const v1::InventoryChunk& stamp,
                                   grpc::ServerWriter<v1::InventoryChunk>* writer) {
-  if (x_options.drives == nullptr) return Status::ok();
   v1::InventoryChunk chunk = stamp;
   bool is_heard = true;
   const auto send = [&] {
     is_heard = writer->Write(chunk);
     chunk = stamp;
   };
-  TARN_RETURN_IF_ERROR(x_options.drives->list([&](const block::BlockHeader& header) {
+  const auto add = [&](const block::BlockHeader& header, store::Medium medium) {
     const Position position = ring::position_of(header.key.tenant, header.key.space, header.anchor);
     if (position < range.first || position > range.last) return true;
-    fill(header, store::Medium::flash, chunk.add_blocks());
+    fill(header, medium, chunk.add_blocks());
     if (static_cast<size_t>(chunk.blocks_size()) == kScanBlocks) send();
     return is_heard && !x_closing.load();
-  }));
+  };
+  if (x_options.drives != nullptr)
+    TARN_RETURN_IF_ERROR(x_options.drives->list(
+        [&](const block::BlockHeader& header) { return add(header, store::Medium::flash); }));
+  // Who asks for one position wants to know how things stand, not what lies there.
+  if (x_options.object != nullptr && is_heard && range.first != range.last)
+    (void)x_options.object->list(
+        system_clock().now() + kObjectListTimeout,
+        [&](const block::BlockHeader& header) { return add(header, store::Medium::object); });
   if (is_heard && chunk.blocks_size() > 0) send();
   return is_heard ? Status::ok() : cancelled("the caller has gone");
 }

@@ -16,7 +16,8 @@ struct StorageServiceOptions {
   Incarnation incarnation;
   std::vector<lane::Lane*> lanes;
   Connections* connections = nullptr;
-  flash::FlashDrives* drives = nullptr;  // null: no flash tier
+  flash::FlashDrives* drives = nullptr;   // null: no flash tier
+  object::ObjectStore* object = nullptr;  // null: no object tier
   const store::EventLog* events = nullptr;
   metrics::Registry* registry = nullptr;
   const rpc::Authenticator* authenticator = nullptr;
@@ -53,7 +54,7 @@ class StorageService final : public v1::StorageControl::Service {
   Result<Wired> wire_up(const grpc::ServerContext& context, const v1::ConnectRequest& request);
   Status scan_lane(lane::Lane& lane, store::PositionRange range, v1::InventoryChunk stamp,
                    grpc::ServerWriter<v1::InventoryChunk>* writer);
-  Status list_flash(store::PositionRange range, const v1::InventoryChunk& stamp,
+  Status list_below(store::PositionRange range, const v1::InventoryChunk& stamp,
                     grpc::ServerWriter<v1::InventoryChunk>* writer);
 
   const StorageServiceOptions x_options;

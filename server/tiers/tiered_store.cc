@@ -35,7 +35,7 @@ std::vector<Done> take_late(std::vector<Waiter<Done>>& waiters, Instant now) {
 }
 
 Status too_late() {
-  return deadline_exceeded("flash: the drive has not answered in time");
+  return deadline_exceeded("what lies below dram has not come in time");
 }
 
 Status gone_meanwhile() {
@@ -44,10 +44,11 @@ Status gone_meanwhile() {
 
 }  // namespace
 
-// A block on its way from a drive into dram.
+// A block on its way from a drive, or from the object store, into dram.
 struct TieredStore::Fetch {
   block::BlockKey key;
   flash::FlashPlace place;
+  bool is_object = false;
   Instant waits_until{0};  // for room in dram
   store::Slot slot;
   std::vector<Waiter<store::ReadDone>> waiters;
@@ -69,6 +70,7 @@ TieredStore::TieredStore(TieredStoreOptions options)
       x_dram(*x_options.dram),
       x_exchange(x_dram),
       x_drives(x_options.drives),
+      x_object(x_options.object),
       x_epoch(x_options.floors_known) {}
 
 // Answers that are still to come find nobody: the lane's inbox is run no more.
@@ -90,23 +92,32 @@ const TieredStore::Write* TieredStore::leaving(const block::BlockKey& key) const
   return write.is_leaving && !write.is_unwanted ? &write : nullptr;
 }
 
-bool TieredStore::is_below(const block::BlockKey& key) const {
+bool TieredStore::is_on_flash(const block::BlockKey& key) const {
   if (x_drives == nullptr) return false;
   const auto found = x_writes.find(key);
   if (found != x_writes.end()) return !found->second->is_unwanted;
   return x_drives->index().find(key).has_value();
 }
 
+bool TieredStore::is_below(const block::BlockKey& key) const {
+  return is_on_flash(key) || (x_object != nullptr && x_object->find(key).has_value());
+}
+
+std::optional<flash::FlashPlace> TieredStore::place_of(const block::BlockKey& key) const {
+  if (is_on_flash(key)) return x_drives->index().find(key);
+  return x_object == nullptr ? std::nullopt : x_object->find(key);
+}
+
 const block::BlockHeader* TieredStore::find(const block::BlockKey& key) const {
   const block::BlockHeader* const header = x_dram.find(key);
-  if (header != nullptr || x_drives == nullptr) return header;
+  if (header != nullptr || !has_below()) return header;
   return find_below(key, x_found);
 }
 
 const block::BlockHeader* TieredStore::find_below(const block::BlockKey& key,
                                                   block::BlockHeader& room) const {
   if (const Write* write = leaving(key)) return &write->header();
-  const auto place = is_below(key) ? x_drives->index().find(key) : std::nullopt;
+  const auto place = place_of(key);
   if (!place) return nullptr;
   room.key = key;
   room.payload_bytes = place->bytes;
@@ -116,16 +127,16 @@ const block::BlockHeader* TieredStore::find_below(const block::BlockKey& key,
 void TieredStore::find_all(std::span<const block::BlockKey> keys,
                            std::span<const block::BlockHeader*> found) const {
   x_dram.find_all(keys, found);
-  if (x_drives == nullptr) return;
+  if (!has_below()) return;
   x_found_all.resize(keys.size());
   for (size_t i = 0; i < keys.size(); ++i)
     if (found[i] == nullptr) found[i] = find_below(keys[i], x_found_all[i]);
 }
 
-// --- from flash
+// --- from below
 
 void TieredStore::read(const block::BlockKey& key, Instant deadline, store::ReadDone done) {
-  if (x_drives == nullptr || x_dram.find(key) != nullptr) return x_dram.read(key, std::move(done));
+  if (!has_below() || x_dram.find(key) != nullptr) return x_dram.read(key, std::move(done));
   if (const Write* write = leaving(key)) {
     // Its memory is its own until the drive has done with it.
     auto pin = x_dram.pin_at(write->pin.bytes().data());
@@ -138,7 +149,7 @@ void TieredStore::read(const block::BlockKey& key, Instant deadline, store::Read
 }
 
 void TieredStore::read_ahead(const block::BlockKey& key) {
-  if (x_drives == nullptr || x_dram.find(key) != nullptr || leaving(key) != nullptr) return;
+  if (!has_below() || x_dram.find(key) != nullptr || leaving(key) != nullptr) return;
   (void)fetch(key);
 }
 
@@ -147,11 +158,15 @@ Result<std::shared_ptr<TieredStore::Fetch>> TieredStore::fetch(const block::Bloc
   const auto found = x_fetches.find(key);
   if (found != x_fetches.end() && !found->second->is_unwanted) return found->second;
   if (found != x_fetches.end() || x_writes.contains(key)) return gone_meanwhile();
-  const auto place = x_drives->index().hit(key);
+  auto place = x_drives == nullptr ? std::nullopt : x_drives->index().hit(key);
+  const bool is_object = !place && x_object != nullptr;
+  if (is_object) place = x_object->hit(key);
   if (!place) return not_found("no such block");
-  if (x_fetches.size() >= kFetchesMax) return overloaded("flash: too many reads are under way");
+  if (x_fetches.size() >= kFetchesMax)
+    return overloaded("too many reads from below dram are under way");
   const auto made = std::make_shared<Fetch>();
   made->key = key;
+  made->is_object = is_object;
   made->place = *place;
   const Status begun = begin(made);
   // What makes room is on its way: slabs are being made ready, blocks are on their way to a drive.
@@ -182,7 +197,9 @@ Status TieredStore::begin(const std::shared_ptr<Fetch>& fetch) {
       --x_under_way;
     });
   };
-  const Status taken = x_drives->read(std::move(wanted));
+  Status taken =
+      fetch->is_object ? x_object->read(std::move(wanted)) : x_drives->read(std::move(wanted));
+  if (fetch->is_object && taken.code() == Code::unavailable) taken = not_found(taken.message());
   if (taken.is_ok()) {
     ++x_under_way;
   } else {
@@ -217,7 +234,11 @@ void TieredStore::on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::
   if (is_free) --x_under_way;
   if (fetch->is_unwanted) entry = gone_meanwhile();
   if (entry && is_free) return bring_in(*fetch, *entry);
-  ++x_counters.flash_misses;
+  if (fetch->is_object) {
+    entry = not_found("the object store does not give it: " + entry.status().message());
+  } else {
+    ++x_counters.flash_misses;
+  }
   if (is_free) {
     fetch->slot.abandon();
   } else {
@@ -229,8 +250,10 @@ void TieredStore::on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::
 
 // Into dram, or, where its extent there has no place for it, to those alone who wait.
 void TieredStore::bring_in(Fetch& fetch, const flash::Entry& entry) {
-  ++x_counters.flash_hits;
-  x_counters.flash_bytes += entry.header.payload_bytes;
+  if (!fetch.is_object) {
+    ++x_counters.flash_hits;
+    x_counters.flash_bytes += entry.header.payload_bytes;
+  }
   store::BlockPut put;
   put.header = entry.header;
   put.parent = entry.parent;
@@ -253,26 +276,39 @@ void TieredStore::bring_in(Fetch& fetch, const flash::Entry& entry) {
 
 Result<store::Slot> TieredStore::reserve(const store::BlockPut& put) {
   const block::BlockKey& key = put.header.key;
-  if (x_drives != nullptr && is_below(key)) return already_exists("the block is there");
-  if (x_fetches.contains(key)) return conflict("the block is just being removed");
+  // What lies in the object store alone is put anew: it does not vouch for a class.
+  if (is_on_flash(key)) return already_exists("the block is there");
+  if (x_fetches.contains(key)) return conflict("the block is just being fetched, or removed");
   TARN_ASSIGN_OR_RETURN(store::Slot slot, x_dram.reserve(put));
   // What goes has to reach a drive first: it starts before its room is needed.
-  if (x_drives != nullptr) x_exchange.make_room_ahead(put);
+  if (has_below()) x_exchange.make_room_ahead(put);
   return slot;
 }
 
 store::Fate TieredStore::on_evicted(store::Leaving& leaving) {
-  if (x_drives == nullptr) return store::Fate::lost;
   const block::BlockHeader& header = leaving.pin.header();
   if (is_below(header.key)) return store::Fate::kept_below;
+  if (x_drives == nullptr) return offer(leaving);
   if (is_behind(header.payload_bytes)) return store::Fate::waits;
   auto begun = write(leaving, false);
   if (!begun) {
     ++x_counters.destage_refused;
-    return store::Fate::lost;
+    return offer(leaving);
   }
   (*begun)->is_leaving = true;
   return store::Fate::kept_below;
+}
+
+// To the object store, if anybody has asked for it: that copies the bytes, and nothing waits.
+store::Fate TieredStore::offer(const store::Leaving& leaving) {
+  if (x_object == nullptr || !leaving.was_read) return store::Fate::lost;
+  flash::Entry entry;
+  entry.header = leaving.pin.header();
+  entry.parent = leaving.parent;
+  entry.put_in = x_epoch;
+  const Code taken = x_object->put(entry, leaving.pin.bytes()).code();
+  const bool is_kept = taken == Code::ok || taken == Code::exists;
+  return is_kept ? store::Fate::kept_below : store::Fate::lost;
 }
 
 // With as much as they may have, and getting on with it. Who does not get on is not waited for.
@@ -365,15 +401,16 @@ void TieredStore::persist(const block::BlockKey& key, Instant deadline, store::P
 // --- the end of blocks
 
 Status TieredStore::remove(const block::BlockKey& key) {
-  if (x_drives == nullptr) return x_dram.remove(key);
-  bool was_below = false;
+  if (!has_below()) return x_dram.remove(key);
+  bool was_below = x_object != nullptr && x_object->remove(key);
   if (const auto fetch = x_fetches.find(key); fetch != x_fetches.end())
     fetch->second->is_unwanted = true;
   if (const auto write = x_writes.find(key); write != x_writes.end()) {
-    was_below = !std::exchange(write->second->is_unwanted, true);
-    if (was_below && write->second->is_leaving) x_options.on_lost(write->second->header());
+    const bool was_wanted = !std::exchange(write->second->is_unwanted, true);
+    was_below = was_below || was_wanted;
+    if (was_wanted && write->second->is_leaving) x_options.on_lost(write->second->header());
   }
-  if (const auto place = x_drives->index().find(key)) {
+  if (const auto place = x_drives == nullptr ? std::nullopt : x_drives->index().find(key)) {
     was_below = true;
     forget_below(key, *place);
   }
@@ -399,7 +436,7 @@ void TieredStore::forget_below(const block::BlockKey& key, const flash::FlashPla
 }
 
 void TieredStore::on_config(Epoch epoch, std::span<const ring::Floor> floors) {
-  if (x_drives == nullptr || epoch <= x_epoch) return;
+  if (!has_below() || epoch <= x_epoch) return;
   for (const ring::Floor& floor : floors)
     if (floor.epoch > x_epoch) forget_all(floor);
   x_epoch = epoch;
@@ -413,7 +450,9 @@ void TieredStore::forget_all(const ring::Floor& floor) {
     fetch->is_unwanted = fetch->is_unwanted || is_meant(key);
   for (const auto& [key, write] : x_writes)
     write->is_unwanted = write->is_unwanted || is_meant(key);
-  (void)x_drives->index().erase_all(floor.tenant, floor.space, floor.epoch);
+  if (x_drives != nullptr)
+    (void)x_drives->index().erase_all(floor.tenant, floor.space, floor.epoch);
+  if (x_object != nullptr) x_object->remove_all(floor.tenant, floor.space, floor.epoch);
 }
 
 void TieredStore::announce(const block::BlockHeader& header, bool removed) {

@@ -14,16 +14,18 @@
 #include "common/base/units.h"
 #include "common/ring/config.h"
 #include "server/flash/drive/flash_drives.h"
+#include "server/object/store/object_store.h"
 #include "server/store/dram_exchange.h"
 #include "server/thread/inbox.h"
 
 namespace tarn::tiers {
 
 struct TieredStoreOptions {
-  store::DramTier* dram = nullptr;       // outlives the store; its on_evicted() calls this
-  flash::FlashDrives* drives = nullptr;  // outlives it; null: dram alone
-  std::shared_ptr<thread::Inbox> home;   // of the lane: where drives answer
-  store::ChangeSink on_change;           // of copies on flash
+  store::DramTier* dram = nullptr;        // outlives the store; its on_evicted() calls this
+  flash::FlashDrives* drives = nullptr;   // outlives it; null: no flash
+  object::ObjectStore* object = nullptr;  // outlives it; null: none
+  std::shared_ptr<thread::Inbox> home;    // of the lane: where drives answer
+  store::ChangeSink on_change;            // of copies on flash
   std::function<void(const block::BlockHeader&)> on_lost;  // what left dram and did not reach flash
   // Of the config whose floors were applied when the drives were recovered.
   Epoch floors_known;
@@ -39,11 +41,12 @@ struct TieredCounters {
   uint64_t destage_refused = 0;
 };
 
-// The blocks of one lane, in dram and below it on flash. A get of what lies on flash brings it
-// into dram; what dram evicts goes to flash; a put of class flash waits until it is there.
-// One-thread (the lane's). Life: construct, use with tick(), destroy when is_idle(), or when the
-// drives are closed and the inbox is run no more. Pins and slots are the dram tier's. Limits:
-// kFetchesMax reads under way, and the options'.
+// The blocks of one lane, in dram and below it on flash and in an object store. A get of what lies
+// below brings it into dram; what dram evicts goes to flash; what flash does not take, and was
+// asked for at least once, to the object store; a put of class flash waits until it is on flash.
+// What the object store does not give is a miss. One-thread (the lane's). Life: construct, use with
+// tick(), destroy when is_idle(), or when the drives are closed and the inbox is run no more. Pins
+// and slots are the dram tier's. Limits: kFetchesMax reads under way, and the options'.
 class TieredStore final : public store::Tier {
  public:
   static constexpr size_t kFetchesMax = 256;
@@ -51,7 +54,7 @@ class TieredStore final : public store::Tier {
   explicit TieredStore(TieredStoreOptions options);
   ~TieredStore() override;
 
-  // Of a block on flash only key and payload_bytes are told.
+  // Of a block below dram only key and payload_bytes are told.
   const block::BlockHeader* find(const block::BlockKey& key) const override;
   void find_all(std::span<const block::BlockKey> keys,
                 std::span<const block::BlockHeader*> found) const override;
@@ -67,7 +70,7 @@ class TieredStore final : public store::Tier {
   // The block is about to leave dram: its pin is taken where it goes to flash. While the drives are
   // behind with what they have, it stays.
   store::Fate on_evicted(store::Leaving& leaving);
-  // Flash has it, or will.
+  // Flash has it, or will, or the object store has.
   bool is_below(const block::BlockKey& key) const;
   // A config of this epoch has come: what its floors remove, on flash and on its way there and
   // back, is gone, but for floors that were known already; what goes to flash is marked with the
@@ -89,6 +92,10 @@ class TieredStore final : public store::Tier {
   void forget_all(const ring::Floor& floor);
   const block::BlockHeader* find_below(const block::BlockKey& key, block::BlockHeader& room) const;
   const Write* leaving(const block::BlockKey& key) const;
+  bool has_below() const { return x_drives != nullptr || x_object != nullptr; }
+  bool is_on_flash(const block::BlockKey& key) const;
+  std::optional<flash::FlashPlace> place_of(const block::BlockKey& key) const;
+  store::Fate offer(const store::Leaving& leaving);
   Result<std::shared_ptr<Fetch>> fetch(const block::BlockKey& key);
   Status begin(const std::shared_ptr<Fetch>& fetch);
   size_t begin_waiting();
@@ -109,6 +116,7 @@ class TieredStore final : public store::Tier {
   store::DramTier& x_dram;
   store::DramExchange x_exchange;
   flash::FlashDrives* const x_drives;
+  object::ObjectStore* const x_object;
   ByKey<Fetch> x_fetches;
   ByKey<Write> x_writes;
   std::deque<std::shared_ptr<Fetch>> x_waiting;  // of the fetches: for room in dram

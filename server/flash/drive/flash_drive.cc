@@ -144,8 +144,9 @@ Status FlashDrive::recover() {
         entry.put_in);
   }));
   x_reclaimer = std::make_unique<Reclaimer>(
-      *x_log, ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped,
-                               [this](const FlashPlace& place) { note_removal(place); }});
+      *x_log,
+      ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped,
+                       [this](const FlashPlace& place) { note_removal(place); }, x_options.below});
   return Status::ok();
 }
 

@@ -74,6 +74,7 @@ struct FlashDriveOptions {
   std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
   // Blocks that have gone with their region. On the drive's thread.
   std::function<void(std::vector<block::BlockHeader>)> on_dropped = [](auto) {};
+  TierBelow below;                           // takes what it drops
   Nanos deadline = std::chrono::seconds(5);  // of one operation of the device
   const Clock* clock = &system_clock();
 };

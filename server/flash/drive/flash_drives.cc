@@ -27,6 +27,7 @@ FlashDriveOptions drive_options(const FlashDrivesOptions& options, size_t number
   made.registry = options.registry;
   made.is_wanted = options.is_wanted;
   made.on_dropped = options.on_dropped;
+  made.below = options.below;
   made.clock = options.clock;
   return made;
 }

@@ -24,6 +24,7 @@ struct FlashDrivesOptions {
   double writes_per_day = 1;  // of its capacity, that a drive is rated for
   std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
   std::function<void(std::vector<block::BlockHeader>)> on_dropped = [](auto) {};
+  TierBelow below;                        // takes what the drives drop
   metrics::Registry* registry = nullptr;  // outlives the drives; null: no metrics
   const Clock* clock = &system_clock();
 };

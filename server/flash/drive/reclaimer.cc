@@ -38,9 +38,9 @@ bool Reclaimer::tick() {
     return x_is_trimming;
   }
   if (x_moves == kMovesMax) return false;
-  const Entry entry = x_to_move.back();
+  const Rescue rescue = x_to_move.back();
   x_to_move.pop_back();
-  move(entry);
+  move(rescue);
   return true;
 }
 
@@ -102,12 +102,15 @@ void Reclaimer::sort_out(std::span<const Entry> entries) {
     const auto hits = x_options.index->hits_at(entry.header.key, place_of(entry));
     if (!hits) continue;  // removed, or lies elsewhere
     const uint64_t bytes = stored_bytes(entry) + kPageBytes;
-    if (*hits == 0 || bytes > x_budget) {
+    const bool is_leaving = bytes > x_budget;
+    const bool is_taken =
+        is_leaving && x_options.below.takes_blocks && x_options.below.takes_blocks();
+    if (*hits == 0 || (is_leaving && !is_taken)) {
       drop(entry);
       continue;
     }
-    x_budget -= bytes;
-    x_to_move.push_back(entry);
+    if (!is_leaving) x_budget -= bytes;
+    x_to_move.push_back({entry, is_leaving});
   }
 }
 
@@ -117,17 +120,27 @@ void Reclaimer::drop(const Entry& entry) {
   x_gone.push_back(entry.header);
 }
 
-void Reclaimer::move(const Entry& entry) {
+void Reclaimer::move(const Rescue& rescue) {
   ++x_moves;
+  const Entry& entry = rescue.entry;
   const auto payload = std::make_shared<io::PageBuffer>(entry.header.payload_bytes);
   const LogPlace place = {*x_victim, x_log.stamp_of(*x_victim).epoch, entry.offset, 0};
-  const auto on_read = [this, entry, payload](Status read) {
-    if (read.is_ok()) return write_again(entry, payload);
-    give_up(entry);
+  const auto on_read = [this, rescue, payload](Status read) {
+    if (!read.is_ok()) return give_up(rescue.entry);
+    if (rescue.is_leaving) return give_below(rescue.entry, payload);
+    write_again(rescue.entry, payload);
   };
   const Status taken = x_log.read(
       place, payload->bytes(), [payload] {}, on_read);
   if (!taken.is_ok()) give_up(entry);
+}
+
+// Who takes it looks at the checksum again when it is read.
+void Reclaimer::give_below(const Entry& entry, const std::shared_ptr<io::PageBuffer>& payload) {
+  const auto bytes = payload->bytes().first(entry.header.payload_bytes);
+  if (block::crc32c(0, bytes.data(), bytes.size()) == entry.header.payload_crc)
+    x_options.below.give(entry, bytes);
+  give_up(entry);
 }
 
 void Reclaimer::write_again(const Entry& entry, const std::shared_ptr<io::PageBuffer>& payload) {

@@ -13,6 +13,12 @@
 
 namespace tarn::flash {
 
+// Where what a drive drops may go, if it was asked for. Both are called on the drive's thread.
+struct TierBelow {
+  std::function<bool()> takes_blocks;  // null: there is none
+  std::function<void(const Entry&, std::span<const std::byte> payload)> give;
+};
+
 struct ReclaimerOptions {
   uint8_t drive = 0;
   FlashIndex* index = nullptr;
@@ -20,6 +26,7 @@ struct ReclaimerOptions {
   std::function<void(std::vector<block::BlockHeader>)> on_dropped;
   // A copy that was made while the block was removed: a restart must not find it.
   std::function<void(const FlashPlace&)> on_unwanted;
+  TierBelow below;
 };
 
 // Keeps regions free ahead of whoever writes: chooses the region that was asked for least, moves
@@ -55,7 +62,12 @@ class Reclaimer {
   void sort_out(std::span<const Entry> entries);
   void drop(const Entry& entry);
   FlashPlace place_of(const Entry& entry) const;
-  void move(const Entry& entry);
+  struct Rescue {
+    Entry entry;
+    bool is_leaving = false;  // to the tier below, as it was asked for but cannot stay
+  };
+  void move(const Rescue& rescue);
+  void give_below(const Entry& entry, const std::shared_ptr<io::PageBuffer>& payload);
   void write_again(const Entry& entry, const std::shared_ptr<io::PageBuffer>& payload);
   void give_up(const Entry& entry);
   void finish();
@@ -68,7 +80,7 @@ class Reclaimer {
   std::optional<uint32_t> x_victim;
   bool x_is_listed = false;
   bool x_is_trimming = false;
-  std::vector<Entry> x_to_move;
+  std::vector<Rescue> x_to_move;
   uint32_t x_moves = 0;  // under way
   std::vector<block::BlockHeader> x_gone;
   uint64_t x_budget = 0;  // bytes that may be written again

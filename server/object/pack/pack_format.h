@@ -52,6 +52,10 @@ class PackBuilder {
   // With their offsets, in their order.
   const std::vector<flash::Entry>& entries() const { return x_plan.entries(); }
   uint64_t bytes() const { return x_bytes.size(); }
+  // Of one of entries().
+  std::span<const std::byte> payload(const flash::Entry& entry) const {
+    return std::span(x_bytes).subspan(entry.offset, entry.header.payload_bytes);
+  }
   const flash::RegionStamp& stamp() const { return x_stamp; }
 
  private:

@@ -12,6 +12,8 @@ namespace {
 constexpr Nanos kDeleteWithin = std::chrono::seconds(20);
 // Of a pack's payload, what has to be live: else the pack goes, with what is left in it.
 constexpr uint64_t kLiveShareMin = 4;
+// The place of what is on its way.
+constexpr uint32_t kNoPlace = UINT32_MAX;
 constexpr uint64_t kPlaceBytes = 4u << 20;
 constexpr uint64_t kPlacesMin = 256;
 constexpr uint64_t kPlacesMax = 1u << 20;
@@ -125,13 +127,38 @@ void ObjectStore::close() {
 }
 
 std::optional<flash::FlashPlace> ObjectStore::find(const block::BlockKey& key) const {
-  if (!x_reads.is_up()) return std::nullopt;
-  return x_index.find(key);
+  if (x_reads.is_up())
+    if (const auto place = x_index.find(key)) return place;
+  return find_on_its_way(key);
 }
 
 std::optional<flash::FlashPlace> ObjectStore::hit(const block::BlockKey& key) {
-  if (!x_reads.is_up()) return std::nullopt;
-  return x_index.hit(key);
+  if (x_reads.is_up())
+    if (const auto place = x_index.hit(key)) return place;
+  return find_on_its_way(key);
+}
+
+std::optional<flash::FlashPlace> ObjectStore::find_on_its_way(const block::BlockKey& key) const {
+  const auto bytes = x_writer->payload_bytes(key);
+  if (!bytes) return std::nullopt;
+  flash::FlashPlace place;
+  place.region = kNoPlace;
+  place.bytes = *bytes;
+  return place;
+}
+
+// It may have arrived between the look-up and now.
+Status ObjectStore::read(flash::DriveRead read) {
+  if (read.place.region == kNoPlace) {
+    if (auto entry = x_writer->copy(read.key, read.into)) {
+      read.done(std::move(entry), true);
+      return Status::ok();
+    }
+    const auto place = x_index.hit(read.key);
+    if (!place || place->bytes != read.place.bytes) return not_found("object store: no such block");
+    read.place = *place;
+  }
+  return x_reader->read(std::move(read));
 }
 
 Status ObjectStore::put(const flash::Entry& entry, std::span<const std::byte> payload) {
@@ -146,6 +173,7 @@ bool ObjectStore::remove(const block::BlockKey& key) {
   const auto place = x_index.find(key);
   if (!place || !x_index.erase(key, *place)) return false;
   x_packs.note_removal(place->region, static_cast<uint32_t>(place->offset / flash::kPageBytes));
+  tell_removed(key, *place);
   return true;
 }
 
@@ -154,8 +182,30 @@ void ObjectStore::remove_all(const TenantId& tenant, const SpaceId& space, Epoch
   (void)x_index.erase_all(tenant, space, floor);
 }
 
-Status ObjectStore::list(const std::function<bool(const block::BlockHeader&)>& visit) {
+// Who is told has to know more than the index does: the block's page.
+void ObjectStore::tell_removed(const block::BlockKey& key, const flash::FlashPlace& place) {
+  const auto page = std::make_shared<std::vector<std::byte>>(flash::kPageBytes);
+  const uint64_t number = x_packs.number_at(place.region);
+  S3Get get;
+  get.key = pack_key(x_options.server, number);
+  get.offset = place.group;
+  get.into = {*page};
+  get.deadline = x_options.clock->now() + x_options.read_within;
+  get.done = [this, page, key, place, number](const Status& outcome) {
+    if (!outcome.is_ok()) return;
+    const auto group =
+        flash::decode_group(pack_stamp(x_options.server, number), place.group, *page);
+    if (!group || group->entries.size() != 1 || group->entries[0].header.key != key) return;
+    x_options.on_dropped({group->entries[0].header});
+  };
+  x_client->get(std::move(get));
+}
+
+Status ObjectStore::list(Instant deadline,
+                         const std::function<bool(const block::BlockHeader&)>& visit) {
   for (const uint32_t place : x_packs.by_age()) {
+    if (x_options.clock->now() >= deadline)
+      return deadline_exceeded("object store: not all packs were listed");
     const Pack pack = x_packs.at(place);
     if (pack.number == 0 || x_index.use_of(0, place).live_blocks == 0) continue;
     const auto answer = std::make_shared<std::promise<Result<std::vector<flash::Entry>>>>();

@@ -58,7 +58,8 @@ class ObjectStore {
   ObjectStore(const ObjectStore&) = delete;
   ObjectStore& operator=(const ObjectStore&) = delete;
 
-  // Where the block lies; nothing as well while the object store does not answer.
+  // Where the block lies, or that it is on its way there, for read(); nothing as well while the
+  // object store does not answer.
   std::optional<flash::FlashPlace> find(const block::BlockKey& key) const;
   // The same for a get: counts as a hit.
   std::optional<flash::FlashPlace> hit(const block::BlockKey& key);
@@ -67,20 +68,25 @@ class ObjectStore {
   // Copies the payload. Returns: ok (it may be there later), exists (it is there, or on its way),
   // overloaded, unavailable.
   Status put(const flash::Entry& entry, std::span<const std::byte> payload);
-  // As PackReader::read().
-  Status read(flash::DriveRead read) { return x_reader->read(std::move(read)); }
+  // As PackReader::read(); what is on its way is copied, and told of, at once.
+  Status read(flash::DriveRead read);
   // It is found no more, and a second or so later not after a restart either. False: it was not
   // there.
   bool remove(const block::BlockKey& key);
   // A floor of the config: what was put under an earlier epoch is found no more.
   void remove_all(const TenantId& tenant, const SpaceId& space, Epoch floor);
 
-  // Every block that lies there, pack by pack. Blocks the caller, on the network. Stops when
-  // `visit` says false. Returns: ok; as S3Client.
-  Status list(const std::function<bool(const block::BlockHeader&)>& visit);
+  // Every block that lies there, pack by pack. Blocks the caller, on the network, until about
+  // `deadline`. Stops when `visit` says false. Returns: ok; deadline_exceeded (more lie there); as
+  // S3Client.
+  Status list(Instant deadline, const std::function<bool(const block::BlockHeader&)>& visit);
 
+  // Whether a put would be taken now, room aside.
+  bool takes_blocks() const { return x_writer->takes_blocks(); }
   // What waits in memory for more is uploaded now.
   void flush() { x_writer->seal_old(true); }
+  // The same, and blocks until it is there, or will not be. False: the time ran out.
+  bool finish(Nanos within) { return x_writer->finish(within); }
   ObjectStoreStats stats() const;
 
   // What is under way ends. Idempotent.
@@ -91,12 +97,14 @@ class ObjectStore {
 
   explicit ObjectStore(ObjectStoreOptions options);
 
+  std::optional<flash::FlashPlace> find_on_its_way(const block::BlockKey& key) const;
   void tick();
   void keep_room();
   std::optional<uint32_t> choose() const;
   void drop(uint32_t place);
   void forget(uint32_t place, const std::vector<flash::Entry>& entries);
   void write_notes();
+  void tell_removed(const block::BlockKey& key, const flash::FlashPlace& place);
   void publish();
 
   const ObjectStoreOptions x_options;

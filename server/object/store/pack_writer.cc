@@ -17,7 +17,7 @@ struct PackWriter::Filling {
   PackBuilder pack;
   Instant began{0};
   uint64_t payload_bytes = 0;
-  std::set<block::BlockKey> keys;  // of blocks that are to be found
+  std::map<block::BlockKey, size_t> keys;  // of blocks that are to be found: which entry
 };
 
 PackWriter::PackWriter(PackWriterOptions options) : x_options(std::move(options)) {
@@ -76,8 +76,7 @@ Status PackWriter::add(const flash::Entry& entry, std::span<const std::byte> pay
   const block::BlockKey& key = entry.header.key;
   if (!x_is_open) return refuse(unavailable("object store: what lies there is not known yet"));
   if (!x_options.health->is_up()) return refuse(unavailable("object store: writes pause"));
-  for (const auto& each : both())
-    if (each->keys.contains(key)) return already_exists("the block is on its way");
+  if (on_its_way(key)) return already_exists("the block is on its way");
   if (x_filling == nullptr) begin();
   const bool is_first = x_filling->pack.entries().empty();
   if (!is_first && x_filling->pack.bytes_with(payload.size()) > x_options.pack_bytes) {
@@ -90,9 +89,35 @@ Status PackWriter::add(const flash::Entry& entry, std::span<const std::byte> pay
   if (!take_from_bucket(payload.size()))
     return refuse(overloaded("object store: more than object_put_bytes_per_s"));
   if (!x_filling->pack.add(entry, payload)) return refuse(overloaded("object store: no room"));
-  x_filling->keys.insert(key);
+  x_filling->keys.emplace(key, x_filling->pack.entries().size() - 1);
   x_filling->payload_bytes += payload.size();
   return Status::ok();
+}
+
+std::optional<PackWriter::OnItsWay> PackWriter::on_its_way(const block::BlockKey& key) const {
+  for (const auto* each : {&x_filling, &x_uploading}) {
+    if (*each == nullptr) continue;
+    const auto found = (*each)->keys.find(key);
+    if (found != (*each)->keys.end())
+      return OnItsWay{&(*each)->pack, &(*each)->pack.entries()[found->second]};
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> PackWriter::payload_bytes(const block::BlockKey& key) const {
+  const MutexLock lock(x_mutex);
+  const auto found = on_its_way(key);
+  if (!found) return std::nullopt;
+  return found->entry->header.payload_bytes;
+}
+
+Result<flash::Entry> PackWriter::copy(const block::BlockKey& key, std::span<std::byte> into) const {
+  const MutexLock lock(x_mutex);
+  const auto found = on_its_way(key);
+  if (!found || found->entry->header.payload_bytes > into.size())
+    return not_found("object store: the block is not on its way any more");
+  std::ranges::copy(found->pack->payload(*found->entry), into.begin());
+  return *found->entry;
 }
 
 bool PackWriter::remove(const block::BlockKey& key) {
@@ -114,9 +139,24 @@ void PackWriter::remove_all(const TenantId& tenant, const SpaceId& space, Epoch 
     }
 }
 
-bool PackWriter::is_on_its_way(const block::BlockKey& key) const {
+bool PackWriter::takes_blocks() const {
   const MutexLock lock(x_mutex);
-  return std::ranges::any_of(both(), [&](const auto& each) { return each->keys.contains(key); });
+  return x_is_open && x_options.health->is_up() && (x_options.bytes_per_s == 0 || x_bucket > 0);
+}
+
+bool PackWriter::is_empty() const {
+  return x_uploading == nullptr && (x_filling == nullptr || x_filling->pack.entries().empty());
+}
+
+bool PackWriter::finish(Nanos within) {
+  const Instant end = x_options.clock->now() + within;
+  while (x_options.clock->now() < end) {
+    seal_old(true);
+    const MutexLock lock(x_mutex);
+    if (is_empty()) return true;
+    (void)x_uploaded.wait_for(x_mutex, end - x_options.clock->now());
+  }
+  return false;
 }
 
 void PackWriter::seal_old(bool even_if_new) {
@@ -165,6 +205,7 @@ void PackWriter::on_uploaded(const std::shared_ptr<Filling>& done, const Status&
       x_counts.lost += done->keys.size();
     }
     x_uploading = nullptr;
+    x_uploaded.notify_all();
   }
   if (!kept.empty()) x_options.on_kept(std::move(kept));
   if (place) return;

@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,9 +43,10 @@ struct WriteCounts {
 };
 
 // Gathers blocks into packs and uploads these. One pack is filled while one is uploaded; what comes
-// beyond is refused. A block is found once its pack is whole in the object store. Thread-safe;
-// callbacks come on the thread tarn-object. Life: construct, open_to_blocks(), use, destroy once
-// the client is closed. Limits: memory of two packs, or of two blocks where these are larger.
+// beyond is refused. A block is in the index once its pack is whole in the object store.
+// Thread-safe; callbacks come on the thread tarn-object. Life: construct, open_to_blocks(), use,
+// destroy once the client is closed. Limits: memory of two packs, or of two blocks where these are
+// larger.
 class PackWriter {
  public:
   explicit PackWriter(PackWriterOptions options);
@@ -56,14 +57,21 @@ class PackWriter {
   // Copies the payload. Returns: ok, exists (it is on its way), overloaded (too much is, more than
   // the rate allows, or no room: as `room_bytes`), unavailable (writes pause, or do not go yet).
   Status put(const flash::Entry& entry, std::span<const std::byte> payload, uint64_t room_bytes);
+  // Of a block that is on its way.
+  std::optional<uint64_t> payload_bytes(const block::BlockKey& key) const;
+  // Copies its payload. Returns: its entry, not_found (it is not on its way any more).
+  Result<flash::Entry> copy(const block::BlockKey& key, std::span<std::byte> into) const;
   // A block on its way will not be found. False: it is not on its way.
   bool remove(const block::BlockKey& key);
   // The same for what was put under an earlier epoch.
   void remove_all(const TenantId& tenant, const SpaceId& space, Epoch floor);
-  bool is_on_its_way(const block::BlockKey& key) const;
+  // Whether a block would be taken now, room aside.
+  bool takes_blocks() const;
 
   // Uploads the pack that has waited long enough, or any.
   void seal_old(bool even_if_new);
+  // Uploads what waits and blocks until it is there, or will not be. False: the time ran out.
+  bool finish(Nanos within);
   uint64_t bytes_on_their_way() const;
   WriteCounts counts() const;
 
@@ -85,9 +93,16 @@ class PackWriter {
   void on_uploaded(const std::shared_ptr<Filling>& done, const Status& outcome);
   std::vector<block::BlockHeader> make_found(const Filling& done, uint32_t place);
   std::vector<std::shared_ptr<Filling>> both() const TARN_REQUIRES(x_mutex);
+  struct OnItsWay {
+    const PackBuilder* pack = nullptr;
+    const flash::Entry* entry = nullptr;
+  };
+  std::optional<OnItsWay> on_its_way(const block::BlockKey& key) const TARN_REQUIRES(x_mutex);
+  bool is_empty() const TARN_REQUIRES(x_mutex);
 
   const PackWriterOptions x_options;
   mutable Mutex x_mutex;
+  CondVar x_uploaded;
   bool x_is_open TARN_GUARDED_BY(x_mutex) = false;
   std::shared_ptr<Filling> x_filling TARN_GUARDED_BY(x_mutex);
   std::shared_ptr<Filling> x_uploading TARN_GUARDED_BY(x_mutex);

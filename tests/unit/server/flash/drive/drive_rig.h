@@ -107,6 +107,7 @@ class DriveRig {
     }
     index = std::make_unique<FlashIndex>();
     FlashDriveOptions options;
+    options.below = below;
     options.index = index.get();
     options.deadline = deadline;
     options.open = [this]() -> Result<io::OpenDevice> {
@@ -205,6 +206,7 @@ class DriveRig {
   // On the drive's thread.
   std::function<void(uint64_t, const Status&)> on_put;
   std::function<void(const std::vector<block::BlockHeader>&)> on_dropped;
+  TierBelow below;  // of drives that are opened from now on
   std::unique_ptr<FlashIndex> index;
   io::FaultDevice* device = nullptr;  // while it is open
   std::unique_ptr<FlashDrive> drive;

@@ -66,6 +66,37 @@ TEST_F(ReclaimTest, what_was_removed_is_neither_moved_nor_told) {
   EXPECT_FALSE(x_rig.was_dropped(1) || x_rig.was_dropped(2));
 }
 
+TEST_F(ReclaimTest, more_than_the_budget_goes_to_the_tier_below_if_it_was_asked_for) {
+  Mutex mutex;
+  std::vector<block::BlockKey> given;
+  x_rig.below.takes_blocks = [] { return true; };
+  x_rig.below.give = [&](const Entry& entry, std::span<const std::byte> payload) {
+    const MutexLock lock(mutex);
+    EXPECT_EQ(block::crc32c(0, payload.data(), payload.size()), entry.header.payload_crc);
+    given.push_back(entry.header.key);
+  };
+  prepare();
+  ASSERT_EQ(x_rig.get(1), Code::ok);
+  ASSERT_EQ(x_rig.get(2), Code::ok);
+  ASSERT_EQ(x_rig.put(50, kBytes, Lifetime::lasting), Code::ok);
+  ASSERT_TRUE(waits_for_free_region());
+  const bool first_stays = x_rig.index->find(key_of(1)).has_value();
+  EXPECT_NE(first_stays, x_rig.index->find(key_of(2)).has_value());
+  const MutexLock lock(mutex);
+  EXPECT_EQ(given, std::vector{key_of(first_stays ? 2 : 1)});
+}
+
+TEST_F(ReclaimTest, what_nobody_asked_for_or_nobody_takes_is_dropped) {
+  x_rig.below.takes_blocks = [] { return false; };
+  x_rig.below.give = [](const Entry&, std::span<const std::byte>) { ADD_FAILURE(); };
+  prepare();
+  ASSERT_EQ(x_rig.get(1), Code::ok);
+  ASSERT_EQ(x_rig.get(2), Code::ok);
+  ASSERT_EQ(x_rig.put(50, kBytes, Lifetime::lasting), Code::ok);
+  ASSERT_TRUE(waits_for_free_region());
+  EXPECT_TRUE(x_rig.was_dropped(1) || x_rig.was_dropped(2));
+}
+
 TEST_F(ReclaimTest, more_than_the_budget_is_not_moved) {
   prepare();
   ASSERT_EQ(x_rig.get(1), Code::ok);

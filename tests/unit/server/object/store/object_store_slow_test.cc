@@ -72,10 +72,7 @@ class ObjectStoreTest : public testing::Test {
   void put_all(uint64_t from, uint64_t to) {
     for (uint64_t number = from; number <= to; ++number)
       ASSERT_EQ(put(TestBlock(number)), Status::ok()) << number;
-    ASSERT_TRUE(until([&] {
-      x_store->flush();
-      return x_store->find(TestBlock(to).key()).has_value();
-    }));
+    ASSERT_TRUE(x_store->finish(std::chrono::seconds(20)));
   }
 
   struct Got {
@@ -134,9 +131,11 @@ TEST_F(ObjectStoreTest, BlocksComeBackAlsoAfterARestart) {
   put_all(1, 40);
   const TestBlock odd(900, 70'001);
   ASSERT_EQ(put(odd), Status::ok());
-  x_store->flush();
-  ASSERT_TRUE(until([&] { return x_store->find(odd.key()).has_value(); }));
-  EXPECT_EQ(x_kept, 41u);
+  // What is on its way is found already.
+  EXPECT_EQ(read(odd), Code::ok);
+  EXPECT_EQ(x_store->stats().blocks, 40u);
+  ASSERT_TRUE(x_store->finish(std::chrono::seconds(20)));
+  EXPECT_TRUE(until([this] { return x_kept == 41u; }));
   EXPECT_EQ(put(TestBlock(1)).code(), Code::exists);
   for (uint64_t number = 1; number <= 40; ++number)
     EXPECT_EQ(read(number), Code::ok) << number;
@@ -174,12 +173,13 @@ TEST_F(ObjectStoreTest, WhatIsRemovedStaysAway) {
   EXPECT_TRUE(x_store->remove(TestBlock(3).key()));
   EXPECT_FALSE(x_store->remove(TestBlock(3).key()));
   EXPECT_EQ(read(3), Code::not_found);
+  EXPECT_TRUE(until([this] { return x_dropped == 1u; }));
   // On its way.
   ASSERT_EQ(put(TestBlock(11)), Status::ok());
   ASSERT_EQ(put(TestBlock(12)), Status::ok());
   EXPECT_TRUE(x_store->remove(TestBlock(11).key()));
-  x_store->flush();
-  ASSERT_TRUE(until([&] { return x_store->find(TestBlock(12).key()).has_value(); }));
+  EXPECT_EQ(read(11), Code::not_found);
+  ASSERT_TRUE(x_store->finish(std::chrono::seconds(20)));
   EXPECT_EQ(read(11), Code::not_found);
   const auto seen = stranger();
   ASSERT_TRUE(until([&] {
@@ -203,8 +203,7 @@ TEST_F(ObjectStoreTest, AFloorRemovesWhatWasPutBefore) {
   const TestBlock on_its_way(6);
   ASSERT_EQ(put(on_its_way), Status::ok());
   x_store->remove_all(TestBlock(1).key().tenant, {}, Epoch{6});
-  x_store->flush();
-  ASSERT_TRUE(until([&] { return x_store->find(others.key()).has_value(); }));
+  ASSERT_TRUE(x_store->finish(std::chrono::seconds(20)));
   for (uint64_t number = 1; number <= 6; ++number)
     EXPECT_EQ(read(number), Code::not_found) << number;
   EXPECT_EQ(read(others), Code::ok);
@@ -238,7 +237,8 @@ TEST_F(ObjectStoreTest, APackWithLittleInItGoes) {
     EXPECT_TRUE(x_store->remove(TestBlock(number).key()));
   const auto seen = stranger();
   ASSERT_TRUE(until([&] { return objects(*seen).empty(); }));
-  EXPECT_EQ(x_dropped, 2u);
+  // Those that were left, and those that were removed as far as they could still be read.
+  EXPECT_TRUE(until([this] { return x_dropped >= 2u; }));
   EXPECT_EQ(x_store->stats().blocks, 0u);
   EXPECT_EQ(read(9), Code::not_found);
 }

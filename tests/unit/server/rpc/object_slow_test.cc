@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/unit/server/object/s3_server.h"
+#include "tests/unit/server/rpc/server_rig.h"
+
+namespace tarn::server {
+namespace {
+
+constexpr size_t kBytes = 1 << 20;
+// What dram does not hold: its rest fills a pack, and a little of another.
+constexpr uint64_t kBlocks = 190;
+
+class ObjectServerTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    ServerTest::SetUp();
+    ::setenv("AWS_ACCESS_KEY_ID", "test-id", 1);
+    ::setenv("AWS_SECRET_ACCESS_KEY", "test-secret", 1);
+    x_s3.make_bucket("bucket");
+  }
+
+  ServerOptions object_options() {
+    ServerOptions made = options("s1", "");
+    made.lanes = 1;
+    made.dram_bytes = 96 * kMiB;
+    made.object_url = "s3://bucket/tarn";
+    made.object_endpoint = x_s3.endpoint();
+    return made;
+  }
+
+  void end_servers() {
+    for (auto& server : x_servers)
+      server->close();
+    x_servers.clear();
+  }
+
+  // Each is asked for at once, so that it is worth keeping.
+  void put_all(TestClient& client) {
+    for (uint64_t hash = 1; hash <= kBlocks; ++hash) {
+      ASSERT_EQ(client.put_in_time(hash, kBytes), Code::ok) << hash << ' ' << client.message;
+      ASSERT_EQ(client.get(hash, kBytes), Code::ok) << hash;
+    }
+  }
+  uint64_t got(TestClient& client) {
+    uint64_t found = 0;
+    for (uint64_t hash = 1; hash <= kBlocks; ++hash) {
+      const Code code = client.get(hash, kBytes);
+      EXPECT_TRUE(code == Code::ok || code == Code::not_found) << hash << ' ' << code_name(code);
+      found += code == Code::ok ? 1 : 0;
+    }
+    return found;
+  }
+
+  object::S3Server x_s3;
+};
+
+TEST_F(ObjectServerTest, what_dram_lets_go_comes_back_also_after_a_restart) {
+  {
+    Server& server = start_settled(object_options());
+    TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
+    ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+    put_all(client);
+    ASSERT_TRUE(until([&] { return counted(server, "tarn_object_put_blocks_total") > 30; }));
+    EXPECT_GT(got(client), 100u);
+    EXPECT_GT(counted(server, "tarn_object_get_blocks_total"), 20u);
+    EXPECT_EQ(counted(server, "tarn_object_get_failures_total"), 0u);
+    end_servers();
+  }
+  Server& server = start_settled(object_options());
+  TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  EXPECT_TRUE(until([&] { return got(client) > 60u; }));
+  EXPECT_EQ(counted(server, "tarn_object_get_failures_total"), 0u);
+}
+
+TEST_F(ObjectServerTest, without_its_object_store_a_server_starts_and_serves) {
+  x_s3.kill();
+  Server& server = start_settled(object_options());
+  TestClient client(x_router, server.advertised(), fabric::Kind::grpc);
+  ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
+  put_all(client);
+  EXPECT_GT(got(client), 20u);
+  EXPECT_EQ(counted(server, "tarn_object_put_blocks_total"), 0u);
+}
+
+TEST_F(ObjectServerTest, options_that_cannot_be_are_named) {
+  ServerOptions made = object_options();
+  made.object_url = "bucket/tarn";
+  const auto wrong = Server::open(std::move(made));
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code(), Code::invalid_argument);
+  EXPECT_NE(wrong.error().message().find("object_url"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tarn::server
