@@ -132,7 +132,7 @@ void S3Client::on_answer(const std::shared_ptr<Call>& call, Result<HttpResponse>
     return retry_or_end(call, error.status, error.is_passing);
   }
   if (call->received != call->wanted_bytes())
-    return retry_or_end(call, unavailable(x_place + ": an answer was cut short"), true);
+    return call->done(not_found(x_place + ": the object is shorter than it was"));
   call->done(std::move(answer));
 }
 

@@ -170,6 +170,7 @@ Status ObjectStore::put(const flash::Entry& entry, std::span<const std::byte> pa
 
 bool ObjectStore::remove(const block::BlockKey& key) {
   if (x_writer->remove(key)) return true;
+  x_catalog->remove_when_found(key);
   const auto place = x_index.find(key);
   if (!place || !x_index.erase(key, *place)) return false;
   x_packs.note_removal(place->region, static_cast<uint32_t>(place->offset / flash::kPageBytes));
@@ -185,7 +186,7 @@ void ObjectStore::remove_all(const TenantId& tenant, const SpaceId& space, Epoch
 // Who is told has to know more than the index does: the block's page.
 void ObjectStore::tell_removed(const block::BlockKey& key, const flash::FlashPlace& place) {
   const auto page = std::make_shared<std::vector<std::byte>>(flash::kPageBytes);
-  const uint64_t number = x_packs.number_at(place.region);
+  const uint64_t number = x_packs.at(place.region).number;
   S3Get get;
   get.key = pack_key(x_options.server, number);
   get.offset = place.group;
@@ -233,6 +234,7 @@ ObjectStoreStats ObjectStore::stats() const {
   now.blocks = x_index.blocks();
   now.bytes = x_packs.bytes();
   now.packs = x_packs.packs();
+  now.notes_waiting = x_packs.unnoted() + (x_is_noting.load(std::memory_order_relaxed) ? 1 : 0);
   now.is_known = x_catalog->is_done();
   now.is_readable = x_reads.is_up();
   now.is_writable = x_writes.is_up();
@@ -317,10 +319,9 @@ void ObjectStore::forget(uint32_t place, const std::vector<flash::Entry>& entrie
 }
 
 void ObjectStore::write_notes() {
-  if (x_is_noting || !x_writes.is_up()) return;
+  if (!x_writes.is_up() || x_is_noting.exchange(true)) return;
   auto notes = x_packs.take_notes();
-  if (!notes) return;
-  x_is_noting = true;
+  if (!notes) return x_is_noting.store(false);
   const auto bytes =
       std::make_shared<std::vector<std::byte>>(encode_notes(notes->number, notes->pages));
   S3Put put;

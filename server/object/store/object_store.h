@@ -36,7 +36,8 @@ struct ObjectStoreStats {
   uint64_t blocks = 0;
   uint64_t bytes = 0;
   uint32_t packs = 0;
-  bool is_known = false;  // all that lies there is in the index
+  uint32_t notes_waiting = 0;  // packs whose removals a restart would not know yet
+  bool is_known = false;       // all that lies there is in the index
   bool is_readable = false;
   bool is_writable = false;
   WriteCounts writes;
@@ -119,8 +120,8 @@ class ObjectStore {
   std::unique_ptr<Metrics> x_metrics;
   std::atomic<bool> x_is_closing{false};
   std::atomic<uint64_t> x_dropped{0};
-  bool x_is_dropping = false;  // the thread's, as the next
-  bool x_is_noting = false;
+  bool x_is_dropping = false;  // the thread's
+  std::atomic<bool> x_is_noting{false};
 };
 
 }  // namespace tarn::object

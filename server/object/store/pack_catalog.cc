@@ -72,6 +72,10 @@ void PackCatalog::next() {
   }
   if (x_under_way > 0 || !x_to_read.empty() || is_done()) return;
   x_is_done.store(true, std::memory_order_release);
+  {
+    const MutexLock lock(x_mutex);
+    x_removed.clear();
+  }
   log::info("object store: {} blocks in {} packs are there", x_options.index->blocks(),
             x_options.packs->packs());
 }
@@ -128,17 +132,42 @@ void PackCatalog::on_entries(uint64_t number, const Found& found, std::vector<ui
     pack.payload_bytes += entry.header.payload_bytes;
   const auto place = x_options.packs->add(std::move(pack));
   if (!place) return on_failed(number, found, corrupt("there are too many packs"));
-  std::vector<block::BlockHeader> kept;
-  for (const flash::Entry& entry : *entries) {
-    const auto page = static_cast<uint32_t>(entry.offset / flash::kPageBytes);
-    if (std::ranges::find(gone, page) != gone.end() || !x_options.is_wanted(entry)) continue;
-    const flash::FlashPlace at = {0, *place, entry.offset, entry.offset - flash::kPageBytes,
-                                  entry.header.payload_bytes};
-    if (x_options.index->put(entry.header.key, at, entry.put_in)) kept.push_back(entry.header);
-  }
+  std::vector<block::BlockHeader> kept = make_found(*place, gone, *entries);
   if (!kept.empty()) x_options.on_kept(std::move(kept));
   --x_under_way;
   next();
+}
+
+// Under the lock, so that whoever removes a block is heard here, or finds it in the index.
+std::vector<block::BlockHeader> PackCatalog::make_found(uint32_t place,
+                                                        const std::vector<uint32_t>& gone,
+                                                        const std::vector<flash::Entry>& entries) {
+  std::vector<block::BlockHeader> kept;
+  const MutexLock lock(x_mutex);
+  for (const flash::Entry& entry : entries) {
+    const auto page = static_cast<uint32_t>(entry.offset / flash::kPageBytes);
+    if (std::ranges::find(gone, page) != gone.end() || !x_options.is_wanted(entry)) continue;
+    if (x_removed.contains(entry.header.key)) {
+      x_options.packs->note_removal(place, page);
+      continue;
+    }
+    const flash::FlashPlace at = {0, place, entry.offset, entry.offset - flash::kPageBytes,
+                                  entry.header.payload_bytes};
+    if (x_options.index->put(entry.header.key, at, entry.put_in)) kept.push_back(entry.header);
+  }
+  return kept;
+}
+
+void PackCatalog::remove_when_found(const block::BlockKey& key) {
+  if (is_done()) return;
+  const MutexLock lock(x_mutex);
+  if (x_removed.size() < kRemovedMax) {
+    x_removed.insert(key);
+  } else {
+    log::warn(
+        "object store: a removed block may come back: too many were removed before all packs "
+        "are read");
+  }
 }
 
 // --- the end of a pack

@@ -5,9 +5,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "server/flash/index/flash_index.h"
 #include "server/object/pack/pack_format.h"
 #include "server/object/s3/s3_client.h"
@@ -30,11 +32,12 @@ struct PackCatalogOptions {
 
 // Finds what lies in the bucket: lists the server's folder, and reads the end of each pack, and its
 // notes. What cannot be read is tried again, what is damaged is left alone. On the thread
-// tarn-object, but for is_done(). Life: construct, tick() until is_done(), destroy once the client
-// is closed. Limits: kAtOnce packs under way.
+// tarn-object, but for is_done() and remove_when_found(). Life: construct, tick() until is_done(),
+// destroy once the client is closed. Limits: kAtOnce packs under way, kRemovedMax removals.
 class PackCatalog {
  public:
   static constexpr size_t kAtOnce = 8;
+  static constexpr size_t kRemovedMax = 65'536;
   using Footer = std::function<void(Result<std::vector<flash::Entry>>)>;
 
   explicit PackCatalog(PackCatalogOptions options) : x_options(std::move(options)) {}
@@ -42,6 +45,9 @@ class PackCatalog {
   // Goes on, where the object store answers.
   void tick();
   bool is_done() const { return x_is_done.load(std::memory_order_acquire); }
+
+  // A block was removed that may lie in a pack which is not read yet. Nothing once all are.
+  void remove_when_found(const block::BlockKey& key);
 
   // What stands at the end of a pack. Returns by `done`: the entries; corrupt; as S3Client.
   void read_entries(uint64_t number, uint64_t pack_bytes, Footer done);
@@ -60,6 +66,8 @@ class PackCatalog {
   void read_pack(uint64_t number, const Found& found, std::vector<uint32_t> gone);
   void on_entries(uint64_t number, const Found& found, std::vector<uint32_t> gone,
                   Result<std::vector<flash::Entry>> entries);
+  std::vector<block::BlockHeader> make_found(uint32_t place, const std::vector<uint32_t>& gone,
+                                             const std::vector<flash::Entry>& entries);
   void on_failed(uint64_t number, const Found& found, const Status& why);
   void on_tail(const std::shared_ptr<Tail>& tail, const Status& outcome);
   Instant deadline() const;
@@ -70,6 +78,8 @@ class PackCatalog {
   std::map<uint64_t, Found> x_to_read;
   size_t x_under_way = 0;
   std::atomic<bool> x_is_done{false};
+  Mutex x_mutex;
+  std::set<block::BlockKey> x_removed TARN_GUARDED_BY(x_mutex);
 };
 
 }  // namespace tarn::object

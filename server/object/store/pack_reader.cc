@@ -60,7 +60,7 @@ void PackReader::begin_all() {
 std::shared_ptr<PackReader::Run> PackReader::take_run(Reads& reads) {
   const auto run = std::make_shared<Run>();
   const uint64_t from = reads.front().place.group;
-  run->number = x_options.packs->number_at(reads.front().place.region);
+  run->number = x_options.packs->at(reads.front().place.region).number;
   do {
     run->reads.push_back(std::move(reads.front()));
     reads.pop_front();

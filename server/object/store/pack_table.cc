@@ -48,11 +48,6 @@ Pack PackTable::at(uint32_t place) const {
   return told;
 }
 
-uint64_t PackTable::number_at(uint32_t place) const {
-  const MutexLock lock(x_mutex);
-  return place < x_packs.size() ? x_packs[place].number : 0;
-}
-
 std::vector<uint32_t> PackTable::by_age() const {
   const MutexLock lock(x_mutex);
   std::vector<std::pair<uint64_t, uint32_t>> numbered;
@@ -112,6 +107,12 @@ void PackTable::give_back_notes(const Notes& notes) {
   const MutexLock lock(x_mutex);
   Pack& pack = x_packs[notes.place];
   if (pack.number == notes.number) pack.is_noted = false;
+}
+
+uint32_t PackTable::unnoted() const {
+  const MutexLock lock(x_mutex);
+  return static_cast<uint32_t>(std::ranges::count_if(
+      x_packs, [](const Pack& pack) { return pack.number != 0 && !pack.is_noted; }));
 }
 
 uint64_t PackTable::bytes() const {

@@ -28,7 +28,6 @@ class PackTable {
   std::optional<uint32_t> add(Pack pack);
   void remove(uint32_t place);
   Pack at(uint32_t place) const;  // `gone` is left out
-  uint64_t number_at(uint32_t place) const;
   // Places of packs that stay, the oldest first.
   std::vector<uint32_t> by_age() const;
 
@@ -50,6 +49,8 @@ class PackTable {
   std::optional<Notes> take_notes();
   void give_back_notes(const Notes& notes);
 
+  // Packs whose removals do not all stand in the bucket yet.
+  uint32_t unnoted() const;
   uint64_t bytes() const;
   uint32_t packs() const;
   bool is_full() const;

@@ -116,6 +116,7 @@ TEST_F(S3ClientTest, AnObjectComesBackInRanges) {
   EXPECT_EQ(std::memcmp(second.data(), bytes.data() + 17, 20), 0);
   EXPECT_EQ(get(*own, "none", got).code(), Code::not_found);
   EXPECT_EQ(get(*own, "a b+c", got, 100'000).code(), Code::not_found);
+  EXPECT_EQ(get(*own, "a b+c", got, 99'500).code(), Code::not_found);
   EXPECT_EQ(remove(*own, "a b+c"), Status::ok());
   EXPECT_EQ(remove(*own, "a b+c"), Status::ok());
   EXPECT_TRUE(list(*own).empty());

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
+#include <map>
+#include <random>
+#include <set>
 #include <thread>
 
 #include "tests/unit/logged_text.h"
@@ -39,7 +43,10 @@ class ObjectStoreTest : public testing::Test {
     made.seal_after = std::chrono::hours(1);
     made.tick_every = std::chrono::milliseconds(10);
     made.read_within = std::chrono::milliseconds(1500);
-    made.on_kept = [this](auto headers) { x_kept += headers.size(); };
+    made.on_kept = [this](auto headers) {
+      x_kept += headers.size();
+      if (const auto also = std::exchange(x_also_on_kept, nullptr)) also();
+    };
     made.on_dropped = [this](auto headers) { x_dropped += headers.size(); };
     return made;
   }
@@ -119,8 +126,10 @@ class ObjectStoreTest : public testing::Test {
   static std::unique_ptr<S3Server> s_server;
   static int s_buckets;
   std::string x_bucket;
+  std::function<void()> x_also_on_kept;
   std::atomic<uint64_t> x_kept{0};
   std::atomic<uint64_t> x_dropped{0};
+  std::map<uint64_t, uint64_t> x_sizes;  // by block
   std::unique_ptr<ObjectStore> x_store;
 };
 std::unique_ptr<S3Server> ObjectStoreTest::s_server;
@@ -158,12 +167,23 @@ TEST_F(ObjectStoreTest, BlocksComeBackAlsoAfterARestart) {
 TEST_F(ObjectStoreTest, ARunComesByOneRequest) {
   open_and_know();
   put_all(1, 8);
+  // Its thread is kept until all are asked for.
+  std::promise<void> begun;
+  std::promise<void> asked;
+  x_also_on_kept = [&] {
+    begun.set_value();
+    asked.get_future().wait();
+  };
+  ASSERT_EQ(put(TestBlock(9)), Status::ok());
+  x_store->flush();
+  begun.get_future().wait();
   std::vector<std::shared_ptr<Got>> run;
   for (uint64_t number = 8; number >= 1; --number)
     run.push_back(begin_read(TestBlock(number)));
+  asked.set_value();
   for (size_t i = 0; i < run.size(); ++i)
     EXPECT_EQ(end_read(TestBlock(8 - i), run[i]), Code::ok);
-  EXPECT_LE(x_store->stats().reads.requests, 3u);
+  EXPECT_EQ(x_store->stats().reads.requests, 1u);
   EXPECT_EQ(x_store->stats().reads.blocks, 8u);
 }
 
@@ -193,6 +213,23 @@ TEST_F(ObjectStoreTest, WhatIsRemovedStaysAway) {
   EXPECT_EQ(read(3), Code::not_found);
   EXPECT_EQ(read(11), Code::not_found);
   EXPECT_EQ(read(4), Code::ok);
+}
+
+TEST_F(ObjectStoreTest, WhatIsRemovedBeforeItWasFoundStaysAway) {
+  open_and_know();
+  put_all(1, 4);
+  x_store.reset();
+  s_server->fault(R"({"delay_s": 0.2, "method": "GET", "times": 2})");
+  open(options());
+  ASSERT_FALSE(x_store->stats().is_known);
+  EXPECT_FALSE(x_store->remove(TestBlock(2).key()));
+  ASSERT_TRUE(until([this] { return x_store->stats().is_known; }));
+  EXPECT_EQ(read(2), Code::not_found);
+  EXPECT_EQ(read(3), Code::ok);
+  ASSERT_TRUE(until([this] { return x_store->stats().notes_waiting == 0; }));
+  x_store.reset();
+  open_and_know();
+  EXPECT_EQ(x_store->stats().blocks, 3u);
 }
 
 TEST_F(ObjectStoreTest, AFloorRemovesWhatWasPutBefore) {
@@ -267,6 +304,54 @@ TEST_F(ObjectStoreTest, WhatChangedThereIsAMiss) {
   ASSERT_EQ(removed.get_future().get(), Status::ok());
   EXPECT_EQ(read(2), Code::not_found);
   EXPECT_EQ(x_store->stats().blocks, 0u);
+}
+
+// A miss is always right, a wrong byte never, and what was removed stays away; whatever fails.
+TEST_F(ObjectStoreTest, UnderFaultsAndRestartsThereAreMissesAndNothingElse) {
+  std::mt19937_64 random(20'26);
+  std::set<uint64_t> removed;
+  uint64_t next = 0;
+  uint64_t hits = 0;
+  for (int round = 0; round < 12; ++round) {
+    open(options());
+    EXPECT_TRUE(round % 2 == 1 || until([this] { return x_store->stats().is_known; }));
+    for (int step = 0; step < 60; ++step) {
+      const uint64_t number = next == 0 ? 0 : 1 + random() % next;
+      const uint64_t choice = random() % 10;
+      if (choice < 4) {
+        const TestBlock made(++next, 1 + random() % 200'000);
+        (void)x_store->put(made.entry, made.payload);
+        x_sizes[next] = made.payload.size();
+      } else if (choice < 8 && number > 0) {
+        const Code code = read(TestBlock(number, x_sizes[number]));
+        EXPECT_TRUE(code != Code::ok || !removed.contains(number)) << number;
+        EXPECT_NE(code, Code::corrupt) << number;
+        hits += code == Code::ok ? 1 : 0;
+      } else if (choice == 8 && number > 0 && round % 3 == 0) {
+        (void)x_store->remove(TestBlock(number).key());
+        removed.insert(number);
+      } else {
+        constexpr std::array kFaults = {R"({"status": 503, "code": "SlowDown", "times": 2})",
+                                        R"({"status": 500, "method": "PUT", "times": 3})",
+                                        R"({"cut": true, "method": "GET", "times": 2})",
+                                        R"({"status": 403, "method": "GET", "times": 1})",
+                                        R"({"delay_s": 0.05, "times": 3})"};
+        if (round % 4 > 0) s_server->fault(kFaults[random() % kFaults.size()]);
+      }
+      if (step % 20 == 0) x_store->flush();
+    }
+    s_server->fault(R"({"clear": true})");
+    const bool may_forget = round % 3 == 2;
+    // Once what lies there is known, notes of removals get there within a tick or two.
+    EXPECT_TRUE(may_forget || until([this] {
+                  const ObjectStoreStats stats = x_store->stats();
+                  return stats.is_known && stats.is_writable && stats.notes_waiting == 0;
+                }));
+    (void)x_store->finish(std::chrono::seconds(5));
+    EXPECT_TRUE(may_forget || until([this] { return x_store->stats().notes_waiting == 0; }));
+    x_store.reset();
+  }
+  EXPECT_GT(hits, 25u);
 }
 
 TEST_F(ObjectStoreTest, FullItKeepsReading) {

@@ -55,7 +55,7 @@ TEST(PackTable, PlacesAreUsedAgainAndNumbersAreNot) {
   EXPECT_FALSE(packs.mark_leaving(1));
   EXPECT_EQ(packs.by_age(), std::vector<uint32_t>{0});
   packs.remove(1);
-  EXPECT_EQ(packs.number_at(1), 0u);
+  EXPECT_EQ(packs.at(1).number, 0u);
   EXPECT_EQ(packs.add(pack_of(7, 1)), 1u);
   packs.know(100);
   EXPECT_EQ(packs.next_number(50), 101u);
