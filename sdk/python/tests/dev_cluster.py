@@ -26,9 +26,18 @@ class DevCluster:
             text=True,
         )
         line = self._child.stdout.readline()
-        if not line or json.loads(line)["event"] != "ready":
+        ready = json.loads(line) if line else {}
+        self._server_pid = ready.get("child_pid")
+        if ready.get("event") != "ready":
             self.stop()
             raise AssertionError(f"tarn dev is not ready: {line}")
+
+    def signal(self, number):
+        """Sends a signal to the process that is router and server, as SIGSTOP to let it hang."""
+        os.kill(self._server_pid, number)
+
+    def close(self):
+        self.stop()
 
     def stop(self):
         self._child.terminate()
