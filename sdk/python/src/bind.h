@@ -19,6 +19,7 @@ void bind_memory(nb::module_& module);
 void bind_view(nb::module_& module);
 void bind_transfer(nb::module_& module);
 void bind_client(nb::module_& module);
+void bind_lmcache(nb::module_& module);
 
 // Raises tarn.Error.
 [[noreturn]] void raise(const Error& error);

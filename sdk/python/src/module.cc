@@ -26,6 +26,7 @@ NB_MODULE(_core, module) {
   tarn::python::bind_view(module);
   tarn::python::bind_transfer(module);
   tarn::python::bind_client(module);
+  tarn::python::bind_lmcache(module);
   module.def("version", &tarn::version,
              "Returns the SDK's version, and the UCX it runs on: \"0.1.0 (UCX 1.13.1)\".");
   module.doc() = "The C++ core of the package tarn.";
