@@ -217,6 +217,9 @@ Status ObjectStore::list(Instant deadline,
                                 answer->set_value(std::move(entries));
                               });
     });
+    const Nanos left = std::max<Nanos>(deadline - x_options.clock->now(), Nanos{0});
+    if (future.wait_for(left) != std::future_status::ready)
+      return deadline_exceeded("object store: not all packs were listed");
     const auto entries = future.get();
     if (!entries && entries.error().code() == Code::not_found) continue;
     if (!entries) return entries.error();

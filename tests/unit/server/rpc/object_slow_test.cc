@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "tests/unit/server/object/s3_server.h"
@@ -34,6 +35,29 @@ class ObjectServerTest : public ServerTest {
     for (auto& server : x_servers)
       server->close();
     x_servers.clear();
+  }
+
+  // What the server tells routers that it has in the object store.
+  int in_inventory(const Server& server) {
+    const auto channel = rpc::open_channel(server.advertised(), auth::Role::server,
+                                           material_of(auth::Role::router, "r1"));
+    const auto stub = v1::StorageControl::NewStub(channel.value());
+    v1::InventoryRequest all;
+    all.set_last_position(UINT64_MAX);
+    grpc::ClientContext context;
+    rpc::set_timeout(context, Millis(10'000));
+    const auto reader = stub->Inventory(&context, all);
+    int blocks = 0;
+    v1::InventoryChunk chunk;
+    bool is_done = false;
+    while (reader->Read(&chunk)) {
+      is_done = chunk.done();
+      blocks += static_cast<int>(std::ranges::count_if(
+          chunk.blocks(), [](const auto& block) { return block.tier() == v1::TIER_OBJECT; }));
+    }
+    EXPECT_TRUE(reader->Finish().ok());
+    EXPECT_TRUE(is_done);
+    return blocks;
   }
 
   // Each is asked for at once, so that it is worth keeping.
@@ -73,6 +97,12 @@ TEST_F(ObjectServerTest, what_dram_lets_go_comes_back_also_after_a_restart) {
   ASSERT_TRUE(client.connect(client.ticket("acme")).is_ok());
   EXPECT_TRUE(until([&] { return got(client) > 60u; }));
   EXPECT_EQ(counted(server, "tarn_object_get_failures_total"), 0u);
+  EXPECT_GT(in_inventory(server), 60);
+  // Nor does whoever asks for it wait for an object store that hangs.
+  x_s3.stop();
+  const Instant begun = system_clock().now();
+  (void)in_inventory(server);
+  EXPECT_LT(system_clock().now() - begun, std::chrono::seconds(9));
 }
 
 TEST_F(ObjectServerTest, without_its_object_store_a_server_starts_and_serves) {

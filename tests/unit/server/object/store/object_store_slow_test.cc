@@ -240,6 +240,7 @@ TEST_F(ObjectStoreTest, AFloorRemovesWhatWasPutBefore) {
   const TestBlock on_its_way(6);
   ASSERT_EQ(put(on_its_way), Status::ok());
   x_store->remove_all(TestBlock(1).key().tenant, {}, Epoch{6});
+  EXPECT_EQ(read(on_its_way), Code::not_found);
   ASSERT_TRUE(x_store->finish(std::chrono::seconds(20)));
   for (uint64_t number = 1; number <= 6; ++number)
     EXPECT_EQ(read(number), Code::not_found) << number;
