@@ -52,6 +52,7 @@ def main():
     parser.add_argument("--backend", default="digesting_hicache:DigestingHiCache")
     parser.add_argument("--json", type=json.loads, default={}, help="parameters of the backend")
     parser.add_argument("--prompts", default="500", help="tokens of each prompt: 500,1000")
+    parser.add_argument("--new-tokens", type=int, default=NEW_TOKENS)
     args = parser.parse_args()
     hicache = hicache_arguments(args.backend, args.json) if args.mode == "hicache" else {}
     engine = sglang.Engine(
@@ -70,12 +71,12 @@ def main():
     report(engine="sglang", start_seconds=round(time.perf_counter() - START, 1))
     for count in map(int, args.prompts.split(",")):
         for number in (1, 2):
-            send(engine, count, number)
+            send(engine, count, number, args.new_tokens)
     engine.shutdown()
 
 
-def send(engine, count, number):
-    sampling = {"temperature": 0, "max_new_tokens": NEW_TOKENS, "ignore_eos": True}
+def send(engine, count, number, new_tokens):
+    sampling = {"temperature": 0, "max_new_tokens": new_tokens, "ignore_eos": True}
     start = time.perf_counter()
     output = engine.generate(input_ids=prompt_ids(count, seed=count), sampling_params=sampling)
     seconds = round(time.perf_counter() - start, 3)

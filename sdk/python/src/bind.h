@@ -1,6 +1,7 @@
 #pragma once
 
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -59,18 +60,24 @@ class HeldMemory {
  public:
   HeldMemory() = default;
   HeldMemory(HeldMemory&& other) noexcept
-      : x_views(std::exchange(other.x_views, {})), x_owners(std::exchange(other.x_owners, {})) {}
+      : x_views(std::exchange(other.x_views, {})),
+        x_owners(std::exchange(other.x_owners, {})),
+        x_arrays(std::exchange(other.x_arrays, {})) {}
   HeldMemory& operator=(HeldMemory&&) = delete;
   ~HeldMemory() { release(); }
 
-  // A slice of `object`: a tarn.Buffer, a tarn.Slice or anything with the buffer protocol. Raises
-  // what Python raises for memory that is not contiguous, or not writable where it has to be.
+  // A slice of `object`: a tarn.Buffer, a tarn.Slice, anything with the buffer protocol, or with
+  // DLPack and in host memory. Raises what Python raises for memory that is not contiguous, or not
+  // writable where it has to be.
   Slice hold(nb::handle object, bool is_writable);
   void release();
 
  private:
+  Slice hold_array(nb::handle object, bool is_writable);
+
   std::vector<Py_buffer> x_views;
   std::vector<nb::object> x_owners;
+  std::vector<nb::ndarray<>> x_arrays;
 };
 
 // A Slice that keeps its Buffer alive.

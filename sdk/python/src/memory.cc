@@ -32,6 +32,9 @@ Slice HeldMemory::hold(nb::handle object, bool is_writable) {
     const Buffer& buffer = nb::cast<Buffer&>(object);
     return buffer.slice(0, buffer.size());
   }
+  if (!PyObject_CheckBuffer(object.ptr()) && nb::hasattr(object, "__dlpack__")) {
+    return hold_array(object, is_writable);
+  }
   Py_buffer view;
   const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (is_writable ? PyBUF_WRITABLE : 0);
   if (PyObject_GetBuffer(object.ptr(), &view, flags) != 0) throw nb::python_error();
@@ -39,11 +42,36 @@ Slice HeldMemory::hold(nb::handle object, bool is_writable) {
   return Slice::of(view.buf, static_cast<size_t>(view.len));
 }
 
+Slice HeldMemory::hold_array(nb::handle object, bool is_writable) {
+  nb::ndarray<> array;
+  if (!nb::try_cast<nb::ndarray<>>(object, array)) {
+    // Importing asks for writable memory; what is read-only says so by itself.
+    if (is_writable) throw nb::buffer_error("memory of an array that is not writable");
+    nb::ndarray<nb::ro> read_only;
+    if (!nb::try_cast<nb::ndarray<nb::ro>>(object, read_only)) {
+      throw nb::type_error("an array whose DLPack cannot be used");
+    }
+    array = nb::ndarray<>(read_only);
+  }
+  if (array.device_type() != nb::device::cpu::value) {
+    throw nb::buffer_error("memory of a device: copy it to the host first");
+  }
+  int64_t run = 1;
+  for (size_t i = array.ndim(); i-- > 0; run *= static_cast<int64_t>(array.shape(i))) {
+    if (array.shape(i) != 1 && array.stride(i) != run) {
+      throw nb::buffer_error("an array that is not C-contiguous");
+    }
+  }
+  x_arrays.push_back(array);
+  return Slice::of(array.data(), array.nbytes());
+}
+
 void HeldMemory::release() {
   for (Py_buffer& view : x_views)
     PyBuffer_Release(&view);
   x_views.clear();
   x_owners.clear();
+  x_arrays.clear();
 }
 
 void bind_memory(nb::module_& module) {
