@@ -45,18 +45,10 @@ def hicache_arguments(backend, parameters):
     }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=["plain", "hicache"])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--backend", default="digesting_hicache:DigestingHiCache")
-    parser.add_argument("--json", type=json.loads, default={}, help="parameters of the backend")
-    parser.add_argument("--prompts", default="500", help="tokens of each prompt: 500,1000")
-    parser.add_argument("--new-tokens", type=int, default=NEW_TOKENS)
-    args = parser.parse_args()
-    hicache = hicache_arguments(args.backend, args.json) if args.mode == "hicache" else {}
-    engine = sglang.Engine(
-        model_path=args.model,
+def start(model, hicache):
+    """The engine, with further arguments."""
+    return sglang.Engine(
+        model_path=model,
         device="cpu",
         dtype="float32",
         attention_backend="torch_native",
@@ -68,6 +60,19 @@ def main():
         log_level="info",
         **hicache,
     )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mode", choices=["plain", "hicache"])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--backend", default="digesting_hicache:DigestingHiCache")
+    parser.add_argument("--json", type=json.loads, default={}, help="parameters of the backend")
+    parser.add_argument("--prompts", default="500", help="tokens of each prompt: 500,1000")
+    parser.add_argument("--new-tokens", type=int, default=NEW_TOKENS)
+    args = parser.parse_args()
+    hicache = hicache_arguments(args.backend, args.json) if args.mode == "hicache" else {}
+    engine = start(args.model, hicache)
     report(engine="sglang", start_seconds=round(time.perf_counter() - START, 1))
     for count in map(int, args.prompts.split(",")):
         for number in (1, 2):
