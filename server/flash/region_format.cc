@@ -100,7 +100,7 @@ Result<RegionHeader> decode_header(Bytes page, const std::array<uint8_t, 16>& dr
                        std::to_string(kContentFormat));
   const auto lifetime = load_le<uint8_t>(page.data() + 12);
   if (lifetime > static_cast<uint8_t>(Lifetime::lasting) || header.stamp.epoch == 0 ||
-      load_le<uint32_t>(page.data() + 8) != region ||
+      header.stamp.epoch > kEpochMax || load_le<uint32_t>(page.data() + 8) != region ||
       load_le<uint64_t>(page.data() + 24) != kRegionBytes)
     return corrupt("region: a number of its header");
   header.lifetime = static_cast<Lifetime>(lifetime);

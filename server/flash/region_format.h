@@ -17,6 +17,8 @@
 namespace tarn::flash {
 
 inline constexpr uint32_t kContentFormat = 1;
+// Of a region; so that they can always be counted on.
+inline constexpr uint64_t kEpochMax = UINT64_MAX / 2;
 inline constexpr uint64_t kRegionBytes = 128 * kMiB;
 inline constexpr uint64_t kPageBytes = 4096;
 inline constexpr uint64_t kEntryBytes = 216;

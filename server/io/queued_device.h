@@ -18,7 +18,7 @@ namespace tarn::io {
 // How much of a drive is used at once. The defaults are for a drive that a few megabytes in flight
 // saturate.
 struct DeviceLimits {
-  uint32_t operations_max = 1024;  // taken at once; more are overloaded
+  uint32_t operations_max = 4096;  // taken at once; more are overloaded
   uint32_t depth = 32;             // pieces in flight
   uint64_t depth_bytes = 8 * kMiB;
   // Writes in flight while nobody reads, and from the first read until 20 ms after the last: what a

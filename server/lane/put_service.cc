@@ -212,6 +212,8 @@ void PutService::feed_backups(Work& work) {
   feed.request.backup = true;
   feed.request.sampled = false;
   feed.request.allow_less = false;
+  // What this server could not keep on flash, others need not.
+  feed.request.on_flash = work.request.on_flash && !work.is_less;
   feed.request.copies = 1;
   // What is kept here counts, not what this put says: the first copy has won.
   feed.request.anchor = header.anchor;

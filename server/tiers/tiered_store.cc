@@ -216,6 +216,8 @@ size_t TieredStore::begin_waiting() {
   while (!x_waiting.empty()) {
     const auto next = x_waiting.front();
     const bool is_wanted = !next->waiters.empty() && !next->is_unwanted;
+    const auto place = next->is_object ? std::nullopt : x_drives->index().find(next->key);
+    if (place) next->place = *place;  // it may have been moved since
     const Status begun = is_wanted ? begin(next) : gone_meanwhile();
     if (begun.code() == Code::overloaded && x_now < next->waits_until) break;
     x_waiting.pop_front();
@@ -230,8 +232,9 @@ size_t TieredStore::begin_waiting() {
 
 void TieredStore::on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::Entry> entry,
                              bool is_free) {
-  x_fetches.erase(fetch->key);
   if (is_free) --x_under_way;
+  if (entry.status().code() == Code::not_found && is_free && follow(fetch)) return;
+  x_fetches.erase(fetch->key);
   if (fetch->is_unwanted) entry = gone_meanwhile();
   if (entry && is_free) return bring_in(*fetch, *entry);
   if (fetch->is_object) {
@@ -248,6 +251,18 @@ void TieredStore::on_fetched(const std::shared_ptr<Fetch>& fetch, Result<flash::
     waiter.done(entry.status());
 }
 
+// The block was moved on its drive between the look-up and the read.
+bool TieredStore::follow(const std::shared_ptr<Fetch>& fetch) {
+  if (fetch->is_unwanted || fetch->is_object) return false;
+  const auto place = x_drives->index().find(fetch->key);
+  if (!place || *place == fetch->place) return false;
+  fetch->slot.abandon();
+  fetch->place = *place;
+  fetch->waits_until = x_now + kRoomWithin;
+  x_waiting.push_back(fetch);
+  return true;
+}
+
 // Into dram, or, where its extent there has no place for it, to those alone who wait.
 void TieredStore::bring_in(Fetch& fetch, const flash::Entry& entry) {
   if (!fetch.is_object) {
@@ -259,11 +274,15 @@ void TieredStore::bring_in(Fetch& fetch, const flash::Entry& entry) {
   put.parent = entry.parent;
   put.extent_blocks = kExtentBlocksMax;
   const std::byte* const at = fetch.slot.bytes().data();
-  store::Pin lent;
+  // Held until all have theirs: what one of them does next may need room.
+  store::Pin held;
   if (x_exchange.settle(fetch.slot, put).is_ok()) {
     x_dram.publish(std::move(fetch.slot));
+    auto pin = x_dram.pin_at(at);
+    TARN_CHECK(pin.has_value());
+    held = std::move(*pin);
   } else {
-    lent = x_exchange.lend(std::move(fetch.slot), entry.header);
+    held = x_exchange.lend(std::move(fetch.slot), entry.header);
   }
   for (auto& waiter : std::exchange(fetch.waiters, {})) {
     auto pin = x_dram.pin_at(at);
@@ -369,7 +388,7 @@ void TieredStore::on_written(const std::shared_ptr<Write>& write, const Status& 
   }
   Status told = outcome;
   if (write->is_unwanted) {
-    if (const auto place = x_drives->index().find(header.key)) forget_below(header.key, *place);
+    (void)forget_below(header.key);
     told = gone_meanwhile();
   } else if (outcome.is_ok()) {
     ++x_counters.destaged;
@@ -410,17 +429,24 @@ Status TieredStore::remove(const block::BlockKey& key) {
     was_below = was_below || was_wanted;
     if (was_wanted && write->second->is_leaving) x_options.on_lost(write->second->header());
   }
-  if (const auto place = x_drives == nullptr ? std::nullopt : x_drives->index().find(key)) {
-    was_below = true;
-    forget_below(key, *place);
-  }
+  was_below = forget_below(key) || was_below;
   const Status removed = x_dram.remove(key);
   return removed.code() == Code::not_found && was_below ? Status::ok() : removed;
 }
 
 // At once for whoever looks; who is told of it has to know more than the index does.
-void TieredStore::forget_below(const block::BlockKey& key, const flash::FlashPlace& place) {
-  (void)x_drives->index().erase(key, place);
+// Where it is just being moved, it is looked for again.
+bool TieredStore::forget_below(const block::BlockKey& key) {
+  if (x_drives == nullptr) return false;
+  for (auto place = x_drives->index().find(key); place; place = x_drives->index().find(key)) {
+    if (!x_drives->index().erase(key, *place)) continue;
+    tell_forgotten(key, *place);
+    return true;
+  }
+  return false;
+}
+
+void TieredStore::tell_forgotten(const block::BlockKey& key, const flash::FlashPlace& place) {
   flash::DriveRead wanted;
   wanted.key = key;
   wanted.place = place;

@@ -103,7 +103,9 @@ class TieredStore final : public store::Tier {
   void bring_in(Fetch& fetch, const flash::Entry& entry);
   Result<std::shared_ptr<Write>> write(store::Leaving& block, bool is_asked_for);
   void on_written(const std::shared_ptr<Write>& write, const Status& outcome, bool is_free);
-  void forget_below(const block::BlockKey& key, const flash::FlashPlace& place);
+  bool follow(const std::shared_ptr<Fetch>& fetch);
+  bool forget_below(const block::BlockKey& key);
+  void tell_forgotten(const block::BlockKey& key, const flash::FlashPlace& place);
   bool is_behind(uint64_t bytes) const;
   void announce(const block::BlockHeader& header, bool removed);
 

@@ -28,18 +28,27 @@ struct FlashDrive::Writing {
 };
 
 struct FlashDrive::Reading {
-  explicit Reading(DriveRead wanted)
+  Reading(DriveRead wanted, size_t& reads_under_way)
       : read(std::move(wanted)),
+        under_way(reads_under_way),
         page(kPageBytes),
-        reads_left(read.into.empty() ? 1 : 2),
-        is_free(read.into.empty()) {}
+        is_free(read.into.empty()) {
+    ++under_way;
+  }
+  ~Reading() { --under_way; }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
 
   DriveRead read;
+  size_t& under_way;
   RegionStamp stamp;
   io::PageBuffer page;  // that names the block
-  uint32_t reads_left;
+  uint32_t reads_left = 0;
   bool is_free;
   bool is_told = false;
+  bool is_late = false;
+  bool is_removal = false;
+  bool is_second = false;  // the first has failed
   Status outcome;
 };
 
@@ -104,6 +113,7 @@ void FlashDrive::run(std::function<void(Status)> opened) {
   while (recovered.is_ok() && !is_idle() && x_clock.now() < end) {
     if (x_notes->turn() + x_log->turn() == 0) doze();
   }
+  if (x_log != nullptr) x_log->close();
   // Calls back for what is still under way, so all it may call is still there.
   x_device.reset();
   x_notes.reset();
@@ -131,7 +141,7 @@ Status FlashDrive::recover() {
   notes.clock = &x_clock;
   notes.deadline = x_options.deadline;
   notes.epoch_of = [this](uint32_t region) {
-    return region < x_log->region_count() ? x_log->stamp_of(region).epoch : UINT64_MAX;
+    return region < x_log->region_count() ? x_log->durable_epoch_of(region) : UINT64_MAX;
   };
   x_notes = std::make_unique<RemovalNotes>(std::move(notes));
   TARN_RETURN_IF_ERROR(x_notes->recover());
@@ -144,9 +154,11 @@ Status FlashDrive::recover() {
         entry.put_in);
   }));
   x_reclaimer = std::make_unique<Reclaimer>(
-      *x_log,
-      ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped,
-                       [this](const FlashPlace& place) { note_removal(place); }, x_options.below});
+      *x_log, ReclaimerOptions{x_options.number, x_options.index, x_options.on_dropped,
+                               [this](const FlashPlace& place) {
+                                 note_removal(place, x_log->stamp_of(place.region).epoch);
+                               },
+                               x_options.below});
   return Status::ok();
 }
 
@@ -181,14 +193,16 @@ Status FlashDrive::read(DriveRead read) {
 
 Status FlashDrive::remove(DriveRead removal) {
   TARN_CHECK(removal.into.empty());
-  return x_inbox->post([this, removal = std::move(removal)]() mutable {
-    note_removal(removal.place);
-    begin(std::move(removal));
+  if (x_stopping.load(std::memory_order_acquire)) return unavailable("the drive is closing");
+  x_inbox->post_answer([this, removal = std::move(removal)]() mutable {
+    const auto reading = std::make_shared<Reading>(std::move(removal), x_reads);
+    reading->is_removal = true;
+    begin(reading);
   });
+  return Status::ok();
 }
 
-void FlashDrive::note_removal(const FlashPlace& place) {
-  const uint64_t epoch = x_log->stamp_of(place.region).epoch;
+void FlashDrive::note_removal(const FlashPlace& place, uint64_t epoch) {
   if (epoch == 0) return;  // it is being trimmed
   const auto page = static_cast<uint32_t>(place.offset / kPageBytes);
   if (!x_notes->add({epoch, place.region, page}))
@@ -227,11 +241,19 @@ void FlashDrive::on_kept(const std::shared_ptr<Writing>& writing, Result<LogPlac
 }
 
 void FlashDrive::begin(DriveRead read) {
-  const auto reading = std::make_shared<Reading>(std::move(read));
+  if (x_reads >= kReadsMax) return read.done(overloaded("flash: too many reads of a drive"), true);
+  begin(std::make_shared<Reading>(std::move(read), x_reads));
+}
+
+void FlashDrive::begin(const std::shared_ptr<Reading>& reading) {
+  reading->reads_left = reading->read.into.empty() ? 1 : 2;
+  reading->is_free = reading->read.into.empty();
+  reading->outcome = Status::ok();
   const FlashPlace& place = reading->read.place;
   reading->stamp = x_log->stamp_of(place.region);
   const auto start = [&](uint64_t offset, std::span<std::byte> into, std::function<void()> freed) {
     const auto on_end = [this, reading](Status status) {
+      reading->is_late |= status.code() == Code::deadline_exceeded;
       if (reading->outcome.is_ok()) reading->outcome = std::move(status);
       --reading->reads_left;
       on_read(reading);
@@ -254,12 +276,40 @@ void FlashDrive::begin(DriveRead read) {
 // The memory is free right after the outcome, unless the drive is late.
 void FlashDrive::on_read(const std::shared_ptr<Reading>& reading) {
   if (reading->reads_left > 0 || reading->is_told) return;
-  if (reading->outcome.is_ok() && !reading->is_free) return;
+  const bool is_freed_soon = !reading->is_late && !x_stopping.load(std::memory_order_acquire);
+  if (!reading->is_free && (is_freed_soon || reading->outcome.is_ok())) return;
+  if (tries_again(reading)) return;
   reading->is_told = true;
+  if (reading->outcome.code() == Code::unavailable) forget(*reading);
   if (reading->outcome.code() == Code::not_found)
     (void)x_options.index->erase(reading->read.key, reading->read.place);
   auto entry = reading->outcome.is_ok() ? check(*reading) : Result<Entry>(reading->outcome);
+  // Where the drive does not say what lies there, it may be what was removed.
+  const bool is_gone = entry.status().code() == Code::not_found;
+  if (reading->is_removal && !is_gone) note_removal(reading->read.place, reading->stamp.epoch);
   reading->read.done(std::move(entry), reading->is_free);
+}
+
+// A drive that fails a read may do better; one that hangs is not asked again.
+bool FlashDrive::tries_again(const std::shared_ptr<Reading>& reading) {
+  const bool has_failed = reading->outcome.code() == Code::unavailable && reading->is_free;
+  if (!has_failed || reading->is_second || x_stopping.load(std::memory_order_acquire)) return false;
+  reading->is_second = true;
+  begin(reading);
+  return true;
+}
+
+// Nobody will get it: it is no copy that a put or a class may count. Told where the drive can still
+// say what it was.
+void FlashDrive::forget(const Reading& reading) {
+  const DriveRead& read = reading.read;
+  if (!x_options.index->erase(read.key, read.place)) return;
+  ++x_corrupt;
+  const auto group = decode_group(reading.stamp, read.place.group, reading.page.bytes());
+  if (!group) return;
+  const auto found = std::ranges::find_if(
+      group->entries, [&](const Entry& entry) { return entry.header.key == read.key; });
+  if (found != group->entries.end()) x_options.on_dropped({found->header});
 }
 
 Result<Entry> FlashDrive::check(const Reading& reading) {
@@ -278,9 +328,9 @@ Result<Entry> FlashDrive::check(const Reading& reading) {
     if (is_intact) return *found;
   }
   // Its region has begun anew, or it was removed, between the look-up and now.
-  if (!x_options.index->erase(read.key, read.place))
+  if (!x_options.index->hits_at(read.key, read.place))
     return not_found("flash: the block lies there no more");
-  ++x_corrupt;
+  forget(reading);
   return corrupt("flash: what lies there is not the block");
 }
 

@@ -43,7 +43,8 @@ struct DriveRead {
   // Begins at a multiple of kPageBytes; payload and padding. Empty: only the entry is wanted.
   std::span<std::byte> into;
   // Once: the block's entry, and the payload has its checksum; not_found (it lies there no more),
-  // corrupt (and the index has forgotten it), unavailable, overloaded, deadline_exceeded. is_free
+  // corrupt or unavailable (the drive fails to read it: the index has forgotten it), overloaded,
+  // deadline_exceeded. is_free
   // and freed() as above.
   std::function<void(Result<Entry>, bool is_free)> done;
   std::function<void()> freed;
@@ -94,11 +95,14 @@ class FlashDrive {
   FlashDrive(const FlashDrive&) = delete;
   FlashDrive& operator=(const FlashDrive&) = delete;
 
+  // Blocks that are read at once; more are overloaded, so that writes always have their turn.
+  static constexpr size_t kReadsMax = 1024;
+
   // Returns: ok, and the callbacks follow; overloaded, unavailable (closed).
   Status write(DriveWrite write);
   Status read(DriveRead read);
   // The block is found no more, here or after a restart. `into` of it is empty: the entry is told
-  // to those who have to know what has gone. Returns: as write().
+  // to those who have to know what has gone. Never overloaded. Returns: ok, unavailable (closed).
   Status remove(DriveRead removal);
 
   // Every block that lies on the drive and is in the index, by region. Blocks the caller, on the
@@ -125,7 +129,10 @@ class FlashDrive {
   void doze();
   void begin(DriveWrite write);
   void begin(DriveRead read);
-  void note_removal(const FlashPlace& place);
+  void begin(const std::shared_ptr<Reading>& reading);
+  void note_removal(const FlashPlace& place, uint64_t epoch);
+  bool tries_again(const std::shared_ptr<Reading>& reading);
+  void forget(const Reading& reading);
   void on_kept(const std::shared_ptr<Writing>& writing, Result<LogPlace> place);
   void on_read(const std::shared_ptr<Reading>& reading);
   Result<Entry> check(const Reading& reading);
@@ -141,6 +148,7 @@ class FlashDrive {
   std::unique_ptr<RegionLog> x_log;
   std::unique_ptr<RemovalNotes> x_notes;
   std::unique_ptr<Reclaimer> x_reclaimer;
+  size_t x_reads = 0;  // that have memory of somebody
   uint64_t x_corrupt = 0;
   uint64_t x_payload_written = 0;
   const std::unique_ptr<Counters> x_counters;

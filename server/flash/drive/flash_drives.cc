@@ -28,6 +28,7 @@ FlashDriveOptions drive_options(const FlashDrivesOptions& options, size_t number
   made.is_wanted = options.is_wanted;
   made.on_dropped = options.on_dropped;
   made.below = options.below;
+  made.deadline = options.deadline;
   made.clock = options.clock;
   return made;
 }
@@ -47,6 +48,8 @@ Result<std::unique_ptr<FlashDrives>> FlashDrives::open(const FlashDrivesOptions&
                     "flash_paths: " + options.paths[number] + ": " + drive.error().message());
     if (is_broken) {
       log::error("the drive {} is left out: {}", options.paths[number], drive.error().message());
+      // What it had told before it stopped.
+      (void)drives->x_index.erase_drive(static_cast<uint8_t>(number));
       drives->x_drives.push_back(nullptr);
       continue;
     }

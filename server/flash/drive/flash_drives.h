@@ -24,8 +24,9 @@ struct FlashDrivesOptions {
   double writes_per_day = 1;  // of its capacity, that a drive is rated for
   std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
   std::function<void(std::vector<block::BlockHeader>)> on_dropped = [](auto) {};
-  TierBelow below;                        // takes what the drives drop
-  metrics::Registry* registry = nullptr;  // outlives the drives; null: no metrics
+  TierBelow below;                           // takes what the drives drop
+  metrics::Registry* registry = nullptr;     // outlives the drives; null: no metrics
+  Nanos deadline = std::chrono::seconds(5);  // of one operation of a drive
   const Clock* clock = &system_clock();
 };
 

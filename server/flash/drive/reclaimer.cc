@@ -51,8 +51,9 @@ bool Reclaimer::begin() {
   x_is_listed = x_is_trimming = false;
   list_region(x_log, *x_victim, [this](Result<std::vector<Entry>> entries) {
     x_is_listed = true;
-    // A drive that hangs has not lost the region.
-    if (entries.status().code() == Code::deadline_exceeded) return x_victim.reset();
+    // A drive that hangs, or has too much to do, has not lost the region.
+    const Code listed = entries.status().code();
+    if (listed == Code::deadline_exceeded || listed == Code::overloaded) return x_victim.reset();
     if (!x_log.writable().is_ok()) return;
     if (entries) return sort_out(*entries);
     log::warn("region {} goes unread: {}", *x_victim, entries.error().to_string());

@@ -225,6 +225,10 @@ uint64_t FlashIndex::erase_region(uint8_t drive, uint32_t region) {
       [&](const Row& row) { return row.drive_region == (uint32_t{drive} << 24 | region); });
 }
 
+uint64_t FlashIndex::erase_drive(uint8_t drive) {
+  return erase_if([&](const Row& row) { return row.drive_region >> 24 == drive; });
+}
+
 RegionUse FlashIndex::use_of(uint8_t drive, uint32_t region) const {
   const Use& use = x_drives[drive].regions[region];
   return {use.live_bytes.load(std::memory_order_relaxed),

@@ -79,6 +79,9 @@ class FlashIndex {
   // What is still said to lie in the region. Walks all rows. Returns how many.
   uint64_t erase_region(uint8_t drive, uint32_t region);
 
+  // What is said to lie on the drive, as erase_region().
+  uint64_t erase_drive(uint8_t drive);
+
   RegionUse use_of(uint8_t drive, uint32_t region) const;
   void halve_hits(uint8_t drive, uint32_t region);
 

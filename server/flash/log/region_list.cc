@@ -57,8 +57,10 @@ class Listing : public std::enable_shared_from_this<Listing> {
   }
 
   void on_group(uint64_t at, Status read) {
-    if (!read.is_ok() && (x_entries.empty() || read.code() == Code::not_found))
-      return x_done(std::move(read));
+    // A drive that hangs, or has too much to do, has the rest still.
+    const bool is_in_part = read.code() == Code::not_found || read.code() == Code::overloaded ||
+                            read.code() == Code::deadline_exceeded;
+    if (!read.is_ok() && (x_entries.empty() || is_in_part)) return x_done(std::move(read));
     const auto group = read.is_ok() ? decode_group(x_stamp, at, page()) : Result<Group>(read);
     if (!group) return x_done(std::move(x_entries));
     x_entries.insert(x_entries.end(), group->entries.begin(), group->entries.end());

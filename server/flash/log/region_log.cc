@@ -30,6 +30,11 @@ RegionLog::RegionLog(RegionLogOptions options) : x_options(options), x_device(*o
 }
 
 RegionLog::~RegionLog() {
+  close();
+}
+
+void RegionLog::close() {
+  x_is_closed = true;
   for (Head& head : x_heads)
     refuse_waiting(head, unavailable("flash: the drive is being closed"));
 }
@@ -74,9 +79,11 @@ Status RegionLog::recover(const Found& found) {
   TARN_ASSIGN_OR_RETURN(Headers headers, find_regions());
   if (x_is_late) return late;
   std::ranges::sort(headers, {}, [](const RegionHeader& each) { return each.stamp.epoch; });
-  if (!headers.empty()) x_epoch = headers.back().stamp.epoch;
+  // The header of the latest life may have been wiped: no epoch is used twice.
+  x_epoch = static_cast<uint64_t>(std::max<int64_t>(0, x_options.clock->unix_ms()));
+  if (!headers.empty()) x_epoch = std::max(x_epoch, headers.back().stamp.epoch);
   for (const RegionHeader& header : headers)
-    x_regions[header.stamp.region] = {State::closed, header.stamp.epoch, 0};
+    x_regions[header.stamp.region] = {State::closed, header.stamp.epoch, header.stamp.epoch, 0};
   for (size_t first = 0; first < headers.size(); first += kRecoverTogether)
     tell_regions(
         std::span(headers).subspan(first, std::min(kRecoverTogether, headers.size() - first)),
@@ -196,6 +203,7 @@ Status RegionLog::append(LogBlock block, Kept kept) {
   const uint64_t bytes = block.entry.header.payload_bytes;
   if (bytes == 0 || bytes > kBlockBytesMax || block.payload.size() != bytes)
     return invalid_argument("flash: the payload has not the size that its header says");
+  if (x_is_closed) return unavailable("flash: the drive is being closed");
   TARN_RETURN_IF_ERROR(x_device.health().writable);
   Head& head = x_heads[static_cast<size_t>(block.lifetime)];
   if (head.open == nullptr && x_free.empty()) return overloaded("flash: no region is free");
@@ -237,13 +245,15 @@ bool RegionLog::begin_region(Head& head) {
   }
   const uint32_t region = x_free.front();
   x_free.pop_front();
-  x_regions[region] = {State::open, ++x_epoch, 0};
+  x_regions[region].state = State::open;
+  x_regions[region].epoch = ++x_epoch;
   const auto open = head.open = std::make_shared<Open>();
   open->stamp = {x_options.drive, region, x_epoch};
   const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
   encode_header({open->stamp, head.lifetime}, Page(page->bytes()));
-  const auto begun = [open](Status status) {
+  const auto begun = [this, open](Status status) {
     open->is_begun = status.is_ok();
+    if (open->is_begun) x_regions[open->stamp.region].durable_epoch = open->stamp.epoch;
     open->broken = std::move(status);
   };
   // Durable before its first group: an older header would stand for an older life.
@@ -408,16 +418,40 @@ Status RegionLog::read(const LogPlace& place, std::span<std::byte> into,
 Status RegionLog::reclaim(uint32_t region, io::IoDone done) {
   if (region >= x_regions.size() || !may_reclaim(region))
     return conflict("flash: region " + std::to_string(region) + " is not one to reclaim");
+  const auto page = std::make_shared<io::PageBuffer>(kPageBytes);
+  std::ranges::fill(page->bytes(), std::byte{0});
+  const auto wiped = [this, region, done](Status status) {
+    if (status.is_ok()) return trim(region, done);
+    stop_reclaiming(region, status);
+    done(std::move(status));
+  };
+  // Durable before it is free: a file keeps what is trimmed, and a restart would find it again.
+  TARN_RETURN_IF_ERROR(write({region, 0}, bytes_of(page), page, [this, wiped](Status status) {
+    if (status.is_ok()) status = x_device.flush(io_options(io::IoQueue::reclaim, nullptr), wiped);
+    if (!status.is_ok()) wiped(std::move(status));
+  }));
+  x_regions[region].state = State::trimming;
+  x_regions[region].epoch = 0;
+  return Status::ok();
+}
+
+void RegionLog::trim(uint32_t region, io::IoDone done) {
   // A trim that is late would hit what is written next.
   io::IoOptions options = io_options(io::IoQueue::reclaim, nullptr);
   options.freed = [this, region] {
     x_regions[region].state = State::free;
     x_free.push_back(region);
   };
-  TARN_RETURN_IF_ERROR(
-      x_device.discard(offset_of(region), kRegionBytes, std::move(options), std::move(done)));
-  x_regions[region] = {State::trimming, 0, 0};
-  return Status::ok();
+  const Status taken = x_device.discard(offset_of(region), kRegionBytes, std::move(options), done);
+  if (taken.is_ok()) return;
+  stop_reclaiming(region, taken);
+  done(taken);
+}
+
+void RegionLog::stop_reclaiming(uint32_t region, const Status& why) {
+  const bool is_tried_again =
+      why.code() == Code::deadline_exceeded || why.code() == Code::overloaded;
+  x_regions[region].state = is_tried_again ? State::closed : State::unusable;
 }
 
 RegionStamp RegionLog::stamp_of(uint32_t region) const {

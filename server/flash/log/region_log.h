@@ -87,10 +87,15 @@ class RegionLog {
   Status read(const LogPlace& place, std::span<std::byte> into, std::function<void()> freed,
               io::IoDone done);
 
-  // No block of the region is wanted any more: it is trimmed, and free when the drive has done with
-  // that, which is when `done` is told unless the drive is late. After a crash its blocks may be
-  // found again, until it begins anew. Returns: ok, or conflict (not may_reclaim()).
+  // No block of the region is wanted any more: its header is wiped, durably, then it is trimmed,
+  // and free when the drive has done with that, which is when `done` is told unless the drive is
+  // late. Where the header cannot be wiped the region is not used again; where the drive was late
+  // it is one to reclaim again. Returns: ok, or conflict (not may_reclaim()), or what the device
+  // says.
   Status reclaim(uint32_t region, io::IoDone done);
+
+  // Refuses what waits, and what comes: unavailable. For use before the device is destroyed.
+  void close();
 
   // Polls the device and begins what can begin; returns 0 when there was nothing to do.
   size_t turn();
@@ -102,6 +107,8 @@ class RegionLog {
   RegionCounts counts() const;
   // Of its present life, or its latest; epoch 0 where it had none, or it is being trimmed.
   RegionStamp stamp_of(uint32_t region) const;
+  // Of the latest life that a restart would find, as far as that is known; 0 where it had none.
+  uint64_t durable_epoch_of(uint32_t region) const { return x_regions[region].durable_epoch; }
   bool is_closed(uint32_t region) const { return x_regions[region].state == State::closed; }
   // Closed, and the drive has ended all that it was given to write there: a late write would land
   // in the region's next life.
@@ -116,8 +123,9 @@ class RegionLog {
   enum class State : uint8_t { free, open, closed, trimming, unusable };
   struct Region {
     State state = State::free;
-    uint64_t epoch = 0;      // of its latest life
-    uint32_t under_way = 0;  // writes that the drive has not ended
+    uint64_t epoch = 0;          // of its latest life
+    uint64_t durable_epoch = 0;  // of the latest whose header was durable
+    uint32_t under_way = 0;      // writes that the drive has not ended
   };
   struct Waiting {
     LogBlock block;
@@ -168,6 +176,8 @@ class RegionLog {
                  const Status& outcome);
   void acknowledge(Open& open);
   void close_region(Head& head);
+  void trim(uint32_t region, io::IoDone done);
+  void stop_reclaiming(uint32_t region, const Status& why);
   void refuse_waiting(Head& head, const Status& why);
   // At an offset in the region.
   struct Spot {
@@ -187,6 +197,7 @@ class RegionLog {
   uint64_t x_bytes_written = 0;
   size_t x_reads_left = 0;
   bool x_is_late = false;  // a read of recover()
+  bool x_is_closed = false;
 };
 
 }  // namespace tarn::flash

@@ -148,6 +148,8 @@ class FaultDevice final : public QueuedDevice {
     const MutexLock lock(x_mutex);
     x_faults[kind][x_calls[kind] + skip] = fault;
   }
+  // A bad sector: no read of it ever succeeds.
+  void fail_reads_of(uint64_t offset) { x_bad_offset = offset; }
   // Nothing ends until thaw().
   void freeze() { x_is_frozen = true; }
   // No write ends until thaw().
@@ -208,7 +210,9 @@ class FaultDevice final : public QueuedDevice {
 
   int64_t perform(const IoPiece& piece) {
     const std::optional<Fault> fault = next_fault(piece.kind);
-    if (fault == Fault::error) return -EIO;
+    const bool is_bad = piece.kind == IoKind::read && piece.offset <= x_bad_offset &&
+                        x_bad_offset - piece.offset < piece.bytes;
+    if (fault == Fault::error || is_bad) return -EIO;
     if (fault == Fault::no_space) return -ENOSPC;
     if (fault == Fault::again) return -EAGAIN;
     if (fault == Fault::ends) return 0;
@@ -245,6 +249,7 @@ class FaultDevice final : public QueuedDevice {
   std::map<IoKind, uint64_t> x_count TARN_GUARDED_BY(x_mutex);
   std::deque<IoPiece> x_started;
   std::vector<IoPiece> x_seen;
+  std::atomic<uint64_t> x_bad_offset = UINT64_MAX;
   std::atomic<size_t> x_end_at_most = SIZE_MAX;
   std::atomic<bool> x_is_frozen = false;
   std::atomic<bool> x_writes_are_frozen = false;

@@ -317,6 +317,38 @@ TEST_F(TieredStoreTest, a_damaged_block_is_a_miss_and_forgotten) {
   EXPECT_EQ(x_store->counters().flash_misses, 1u);
 }
 
+// The first of them gives its pin up, and begins what needs the room.
+TEST_F(TieredStoreTest, those_who_share_a_read_all_get_it) {
+  put_many();
+  const uint64_t number = below();
+  uint64_t other = number + 1;
+  while (is_in_dram(other) || !is_on_flash(other))
+    ASSERT_LE(++other, kMany);
+  std::shared_ptr<Read> next;
+  x_store->read(key_of(block(number)), kNever, [&](Result<store::Pin> pin) {
+    ASSERT_TRUE(pin.has_value());
+    pin->release();
+    next = read(key_of(block(other)));
+  });
+  const auto second = read(key_of(block(number)));
+  std::vector<std::shared_ptr<Read>> held;
+  for (uint64_t each = 1; each <= kMany; ++each)
+    if (is_in_dram(each)) held.push_back(read(key_of(block(each))));
+  std::vector<store::Slot> slots;  // what is free still is taken by puts under way
+  for (uint64_t each = 7000; each < 7100; ++each) {
+    auto slot = x_dram->tier->reserve(make_put(block(each)));
+    if (!slot) break;
+    slots.push_back(std::move(*slot));
+  }
+  ASSERT_TRUE(until([&] { return second->got.has_value(); }));
+  expect_bytes(number, *second);
+  held.clear();
+  slots.clear();
+  second->got.reset();
+  ASSERT_TRUE(until([&] { return next->got.has_value(); }));
+  expect_bytes(other, *next);
+}
+
 TEST_F(TieredStoreTest, ends_while_the_drive_hangs) {
   put_many();
   const uint64_t number = below();

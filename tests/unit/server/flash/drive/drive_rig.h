@@ -177,6 +177,21 @@ class DriveRig {
     if (!taken.is_ok()) call->tell(taken, true);
     return call;
   }
+  // As a lane does it. Precondition: it is in the index.
+  CallPtr remove(uint64_t number) {
+    const auto call = std::make_shared<Call>(number, kPageBytes);
+    DriveRead removal;
+    removal.key = key_of(number);
+    removal.place = index->find(key_of(number)).value();
+    removal.done = [call](Result<Entry> entry, bool is_free) {
+      call->tell(std::move(entry), is_free);
+    };
+    EXPECT_TRUE(index->erase(key_of(number), removal.place));
+    const Status taken = drive->remove(std::move(removal));
+    if (!taken.is_ok()) call->tell(taken, true);
+    return call;
+  }
+
   // Where the index says that it lies; not_found where it says nothing. Never a wrong byte.
   Code get(uint64_t number) {
     const auto place = index->hit(key_of(number));

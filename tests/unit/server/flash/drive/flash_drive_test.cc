@@ -72,15 +72,40 @@ TEST_F(FlashDriveTest, the_entry_alone_can_be_read) {
   EXPECT_EQ(call->entry().put_in, Epoch{3});
 }
 
-TEST_F(FlashDriveTest, a_failed_read_is_told_and_the_block_is_there_still) {
+TEST_F(FlashDriveTest, a_read_that_fails_is_tried_again) {
   ASSERT_EQ(x_rig.put(1, kBytes), Code::ok);
   for (const uint64_t nth : {0u, 1u}) {  // its group's page, its payload
     x_rig.device->fail(IoKind::read, Fault::error, nth);
-    EXPECT_EQ(x_rig.get(1), Code::unavailable);
     EXPECT_EQ(x_rig.get(1), Code::ok);
   }
   EXPECT_TRUE(x_rig.stats_say([](const DriveStats& stats) { return stats.errors == 2; }));
   EXPECT_EQ(x_rig.drive->stats().corrupt_blocks, 0u);
+}
+
+TEST_F(FlashDriveTest, a_block_that_the_drive_cannot_read_is_forgotten_and_told) {
+  ASSERT_EQ(x_rig.put(1, kBytes), Code::ok);
+  const FlashPlace place = *x_rig.index->find(key_of(1));
+  x_rig.device->fail_reads_of(io::kLabelAreaBytes + place.region * kRegionBytes + place.offset);
+  EXPECT_EQ(x_rig.get(1), Code::unavailable);
+  EXPECT_EQ(x_rig.get(1), Code::not_found);
+  EXPECT_TRUE(x_rig.was_dropped(1));
+  EXPECT_EQ(x_rig.put(1, kBytes), Code::ok);
+  EXPECT_EQ(x_rig.get(1), Code::ok);
+}
+
+TEST_F(FlashDriveTest, reads_leave_room_for_writes) {
+  ASSERT_EQ(x_rig.put(1, kBytes), Code::ok);
+  const FlashPlace place = *x_rig.index->find(key_of(1));
+  x_rig.device->freeze();
+  std::vector<CallPtr> calls;
+  for (size_t i = 0; i < FlashDrive::kReadsMax; ++i)
+    calls.push_back(x_rig.start_get(1, place));
+  EXPECT_EQ(x_rig.start_get(1, place)->code(), Code::overloaded);
+  calls.push_back(x_rig.start_put(2, kBytes));
+  x_rig.device->thaw();
+  for (const CallPtr& call : calls)
+    ASSERT_EQ(call->code(), Code::ok);
+  EXPECT_EQ(x_rig.start_get(1, place)->code(), Code::ok);
 }
 
 TEST_F(FlashDriveTest, a_failed_write_is_told_and_the_next_one_goes_elsewhere) {
@@ -191,15 +216,7 @@ TEST_F(FlashDriveTest, a_block_that_was_removed_while_it_is_read_is_no_corrupt_o
 TEST_F(FlashDriveTest, what_was_removed_stays_so_after_a_restart) {
   ASSERT_EQ(x_rig.put(1, kBytes), Code::ok);
   ASSERT_EQ(x_rig.put(2, kBytes), Code::ok);
-  DriveRead removal;
-  removal.key = key_of(1);
-  removal.place = *x_rig.index->find(key_of(1));
-  const auto call = std::make_shared<Call>(1, kBytes);
-  removal.done = [call](Result<Entry> entry, bool is_free) {
-    call->tell(std::move(entry), is_free);
-  };
-  ASSERT_TRUE(x_rig.index->erase(key_of(1)));
-  ASSERT_TRUE(x_rig.drive->remove(std::move(removal)).is_ok());
+  const CallPtr call = x_rig.remove(1);
   EXPECT_EQ(call->code(), Code::ok);
   EXPECT_EQ(call->entry().header.key, key_of(1));
   ASSERT_TRUE(x_rig.open().is_ok());

@@ -149,6 +149,30 @@ TEST_F(ReclaimTest, a_drive_that_hangs_loses_no_region) {
   EXPECT_EQ(x_rig.get(52), Code::ok);
 }
 
+// The old copy of a block that was moved lies in a region that is free, but for its header.
+TEST_F(ReclaimTest, what_was_moved_and_then_removed_stays_away_after_a_restart) {
+  prepare();
+  ASSERT_EQ(x_rig.get(2), Code::ok);
+  ASSERT_EQ(x_rig.put(50, kBytes, Lifetime::lasting), Code::ok);
+  ASSERT_TRUE(x_rig.stats_say([](const DriveStats& stats) { return stats.regions_free == 1; }));
+  ASSERT_EQ(x_rig.remove(2)->code(), Code::ok);
+  ASSERT_TRUE(x_rig.open().is_ok());
+  EXPECT_EQ(x_rig.get(2), Code::not_found);
+  EXPECT_EQ(x_rig.get(1), Code::not_found) << "it was dropped";
+  EXPECT_EQ(x_rig.drive->stats().regions_free, 1u);
+  EXPECT_EQ(x_rig.get(50), Code::ok);
+}
+
+TEST_F(ReclaimTest, a_wipe_that_fails_costs_the_region_alone) {
+  prepare();
+  x_rig.device->fail(IoKind::write, Fault::error, 3);  // the put's header, page and payload
+  ASSERT_EQ(x_rig.put(50, kBytes, Lifetime::lasting), Code::ok);
+  EXPECT_TRUE(x_rig.stats_say([](const DriveStats& stats) { return stats.errors == 1; }));
+  EXPECT_EQ(x_rig.get(50), Code::ok);
+  EXPECT_EQ(x_rig.get(10), Code::ok);
+  EXPECT_EQ(x_rig.put(51, kBytes, Lifetime::lasting), Code::ok);
+}
+
 TEST_F(ReclaimTest, a_drive_that_takes_no_writes_keeps_what_it_has) {
   prepare();
   x_rig.device->fail(IoKind::flush, Fault::error);
