@@ -280,7 +280,9 @@ void FlashDrive::on_read(const std::shared_ptr<Reading>& reading) {
   if (!reading->is_free && (is_freed_soon || reading->outcome.is_ok())) return;
   if (tries_again(reading)) return;
   reading->is_told = true;
-  if (reading->outcome.code() == Code::unavailable) forget(*reading);
+  // At the end of the drive all reads fail.
+  const bool is_ending = x_stopping.load(std::memory_order_acquire);
+  if (reading->outcome.code() == Code::unavailable && !is_ending) forget(*reading);
   if (reading->outcome.code() == Code::not_found)
     (void)x_options.index->erase(reading->read.key, reading->read.place);
   auto entry = reading->outcome.is_ok() ? check(*reading) : Result<Entry>(reading->outcome);

@@ -44,8 +44,7 @@ struct DriveRead {
   std::span<std::byte> into;
   // Once: the block's entry, and the payload has its checksum; not_found (it lies there no more),
   // corrupt or unavailable (the drive fails to read it: the index has forgotten it), overloaded,
-  // deadline_exceeded. is_free
-  // and freed() as above.
+  // deadline_exceeded. is_free and freed() as above.
   std::function<void(Result<Entry>, bool is_free)> done;
   std::function<void()> freed;
 };
@@ -73,7 +72,8 @@ struct FlashDriveOptions {
   metrics::Registry* registry = nullptr;  // outlives it; null: no metrics
   // Of a recovered block: false where a floor has removed it.
   std::function<bool(const Entry&)> is_wanted = [](const Entry&) { return true; };
-  // Blocks that have gone with their region. On the drive's thread.
+  // Blocks that have gone: with their region, or as the drive cannot read them. On the drive's
+  // thread.
   std::function<void(std::vector<block::BlockHeader>)> on_dropped = [](auto) {};
   TierBelow below;                           // takes what it drops
   Nanos deadline = std::chrono::seconds(5);  // of one operation of the device
@@ -87,6 +87,8 @@ struct FlashDriveOptions {
 class FlashDrive {
  public:
   static constexpr uint64_t kDriveRegionsMin = 3;  // one for each lifetime, and one that is free
+  // Blocks that are read at once; more are overloaded, so that writes always have their turn.
+  static constexpr size_t kReadsMax = 1024;
 
   // Blocks until all that lies on the drive is in the index. Returns: the drive, or what
   // io::open_device() and RegionLog::recover() say.
@@ -94,9 +96,6 @@ class FlashDrive {
   ~FlashDrive();
   FlashDrive(const FlashDrive&) = delete;
   FlashDrive& operator=(const FlashDrive&) = delete;
-
-  // Blocks that are read at once; more are overloaded, so that writes always have their turn.
-  static constexpr size_t kReadsMax = 1024;
 
   // Returns: ok, and the callbacks follow; overloaded, unavailable (closed).
   Status write(DriveWrite write);
